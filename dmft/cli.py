@@ -1,0 +1,501 @@
+"""Command line.  Data and --json answers go to stdout, everything else to stderr.
+
+Exit codes: 0 done, 1 solver failed (partial result kept), 2 bad usage or spec, 75 stopped by a
+signal or time limit with a checkpoint written, 130 interrupted (partial result kept).
+"""
+
+import argparse
+import json
+import math
+import sys
+import tomllib
+from pathlib import Path
+
+OK, FAILED, USAGE, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 75, 130
+
+MODEL_FLAGS = ("p", "delta2", "deltap")
+
+
+class UsageError(Exception):
+    """A mistake of the user, reported in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad usage is one line on stderr."""
+
+    def error(self, message):
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(USAGE)
+
+
+def number(text):
+    """A float; 'inf' is allowed, 'nan' is not."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if math.isnan(value):
+        raise argparse.ArgumentTypeError("nan is not allowed")
+    return value
+
+
+def coupling(text):
+    """'p=g' of --coupling."""
+    order, separator, value = text.partition("=")
+    try:
+        if not separator:
+            raise ValueError
+        return int(order), float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form ORDER=STRENGTH, e.g. 3=0.5") from None
+
+
+def annealing(text):
+    """'order:T', 'order:exponential:amplitude:tau' or 'order:piecewise:t0=T0,t1=T1,...'."""
+    parts = text.split(":")
+    try:
+        order = str(int(parts[0]))
+        if len(parts) == 2:
+            return order, float(parts[1])
+        if parts[1] == "exponential" and len(parts) == 4:
+            return order, {"kind": "exponential", "amplitude": float(parts[2]), "tau": float(parts[3])}
+        if parts[1] == "piecewise" and len(parts) == 3:
+            points = [tuple(map(float, point.split("="))) for point in parts[2].split(",")]
+            times, values = zip(*points, strict=True)
+            return order, {"kind": "piecewise", "times": list(times), "temperatures": list(values)}
+        raise ValueError
+    except (ValueError, IndexError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form ORDER:TEMPERATURE, ORDER:exponential:AMPLITUDE:TAU or "
+            "ORDER:piecewise:T0=TEMPERATURE,T1=..."
+        ) from None
+
+
+def crossing(text):
+    """'name=level' of --event and --stop-at."""
+    name, separator, level = text.partition("=")
+    try:
+        if not separator:
+            raise ValueError
+        return {"name": name, "level": float(level)}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=LEVEL, e.g. m=0.5") from None
+
+
+def number_list(text):
+    """Comma-separated numbers."""
+    try:
+        return [float(x) for x in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a comma-separated list of numbers") from None
+
+
+def add_problem(parser):
+    """Flags that say what is solved; shared by solve and simulate."""
+    group = parser.add_argument_group("model")
+    group.add_argument("--model", choices=["spiked-matrix-tensor", "mixed-spin"],
+                       help="default: spiked-matrix-tensor")
+    group.add_argument("--p", type=int, help="order of the tensor, at least 3")
+    group.add_argument("--delta2", type=number, help="noise of the matrix (inf: no matrix)")
+    group.add_argument("--deltap", type=number, help="noise of the tensor (inf: no tensor)")
+    group.add_argument("--coupling", type=coupling, action="append", metavar="ORDER=STRENGTH",
+                       help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders")
+    group = parser.add_argument_group("dynamics")
+    group.add_argument("--dynamics", choices=["langevin", "gradient-flow"], help="default: langevin")
+    group.add_argument("--temperature", type=number, help="bath temperature of langevin, default 1")
+    group.add_argument("--annealing", type=annealing, action="append", metavar="ORDER:SCHEDULE",
+                       help="temperature of one channel: 3:2.0, 3:exponential:AMPLITUDE:TAU or "
+                            "3:piecewise:0=10,5=1; repeat for several channels")
+    parser.add_argument("--m0", type=number, help="overlap with the signal at t = 0, default 0")
+    parser.add_argument("--t-max", type=number, help="final time")
+    parser.add_argument("--spec", type=Path, metavar="FILE.toml",
+                        help="tables [model], [dynamics], [initial], [integrator], [run]; flags override")
+
+
+def add_output(parser, default):
+    """Flags about results."""
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE.h5",
+                        help=f"result file, default {default}")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing result or plot")
+    parser.add_argument("--plot", type=Path, metavar="FIGURE", help="also draw the overview (.png, .pdf, .svg)")
+    parser.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no messages")
+
+
+def add_limits(parser):
+    """Flags about checkpoints."""
+    parser.add_argument("--checkpoint-every", type=number, metavar="SECONDS", default=300.0,
+                        help="seconds between checkpoints, default 300")
+    parser.add_argument("--time-limit", type=number, metavar="SECONDS", default=math.inf,
+                        help="write a checkpoint and exit 75 after so many seconds")
+
+
+def build_parser():
+    """The parser of the whole command line."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        release = version("dmft")
+    except PackageNotFoundError:
+        release = "unknown"
+    parser = Parser(
+        prog="dmft", description="Exact dynamical mean-field theory curves of high-dimensional optimisation.",
+        epilog="exit codes: 0 done, 1 solver failed (partial result kept), 2 bad usage, "
+               "75 stopped with a checkpoint, 130 interrupted (partial result kept)",
+    )
+    parser.add_argument("--version", action="version", version=f"dmft {release}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    p = commands.add_parser(
+        "solve", help="solve the two-time equations",
+        description="Solve the two-time equations and write an HDF5 file.",
+        epilog="example: dmft solve --p 3 --delta2 0.5 --deltap 1 --m0 1e-2 --t-max 20 -o run.h5 --plot run.png",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_problem(p)
+    group = p.add_argument_group("integrator")
+    group.add_argument("--integrator", choices=["uniform-grid"], help="default: uniform-grid")
+    group.add_argument("--dt", type=number, help="time step")
+    group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
+    group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
+    p.add_argument("--save-at", type=number_list, metavar="T1,T2,...",
+                   help="keep only these rows of C and R")
+    p.add_argument("--event", type=crossing, action="append", metavar="NAME=LEVEL",
+                   help="report the times at which a scalar crosses a level")
+    p.add_argument("--stop-at", type=crossing, action="append", metavar="NAME=LEVEL",
+                   help="as --event, and stop there")
+    add_output(p, "dmft-run.h5")
+    p.add_argument("--checkpoint", type=Path, metavar="FILE", help="write checkpoints to this file")
+    add_limits(p)
+    p.add_argument("--dry-run", action="store_true", help="print steps, memory and a time estimate, do nothing")
+    p.set_defaults(run=command_solve)
+
+    p = commands.add_parser(
+        "resume", help="continue a run from its checkpoint",
+        description="Continue a run from its checkpoint, bit for bit on the same machine.",
+        epilog="example: dmft resume run.ckpt -o run.h5",
+    )
+    p.add_argument("file", type=Path, help="checkpoint file")
+    add_output(p, "dmft-run.h5")
+    add_limits(p)
+    p.set_defaults(run=command_resume)
+
+    p = commands.add_parser(
+        "simulate", help="finite-N simulation of the same problem",
+        description="Simulate the dynamics at finite N: mean and standard error over samples.",
+        epilog="example: dmft simulate --p 3 --delta2 0.5 --deltap 1 --m0 0.1 --t-max 5 --N 200 -o sim.h5",
+    )
+    add_problem(p)
+    p.add_argument("--N", type=int, required=True, help="number of variables")
+    p.add_argument("--samples", type=int, default=8, help="independent samples, default 8")
+    p.add_argument("--dt", type=number, default=0.02, help="time step, default 0.02")
+    p.add_argument("--records", type=int, default=101, help="recorded times, default 101")
+    p.add_argument("--seed", type=int, default=0, help="default 0")
+    p.add_argument("--workers", type=int, default=1, help="samples at the same time, default 1")
+    add_output(p, "dmft-simulation.h5")
+    p.set_defaults(run=command_simulate)
+
+    p = commands.add_parser("info", help="say what is in a file", description="Say what is in a result file.",
+                            epilog="example: dmft info run.h5")
+    p.add_argument("file", type=Path)
+    p.add_argument("--json", action="store_true", help="as JSON")
+    p.set_defaults(run=command_info)
+
+    p = commands.add_parser("plot", help="plot a result file", description="Plot a result file.",
+                            epilog="example: dmft plot run.h5 --kind fdt -o fdt.png")
+    p.add_argument("file", type=Path)
+    p.add_argument("-o", "--out", type=Path, metavar="FIGURE", help="default: the file's name with .png")
+    p.add_argument("--kind", default="overview", metavar="KIND",
+                   help="overview (default), overlap, energy, multiplier, correlation, response or fdt")
+    p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
+    p.set_defaults(run=command_plot)
+    return parser
+
+
+def spec_of(args):
+    """The spec from --spec and the flags, flags first."""
+    spec = {}
+    if args.spec is not None:
+        try:
+            spec = tomllib.loads(args.spec.read_text())
+        except OSError as error:
+            raise UsageError(f"--spec {args.spec}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"--spec {args.spec}: {error}") from None
+    tables = {name: dict(spec.get(name, {})) for name in ("model", "dynamics", "initial", "integrator", "run")
+              if isinstance(spec.get(name, {}), dict)}
+    spec = {**spec, **tables}
+    if args.model is not None and args.model != tables["model"].get("kind", args.model):
+        tables["model"].clear()
+    if args.model is not None or not tables["model"]:
+        tables["model"]["kind"] = args.model or ("mixed-spin" if args.coupling else "spiked-matrix-tensor")
+    set_flags(tables["model"], args, MODEL_FLAGS)
+    if args.coupling:
+        tables["model"]["couplings"] = {str(p): g for p, g in args.coupling}
+    if args.dynamics is not None and args.dynamics != tables["dynamics"].get("kind", args.dynamics):
+        tables["dynamics"].clear()
+    if args.dynamics is not None or not tables["dynamics"]:
+        tables["dynamics"]["kind"] = args.dynamics or "langevin"
+    set_flags(tables["dynamics"], args, ("temperature",))
+    if args.annealing:
+        tables["dynamics"]["annealing"] = dict(args.annealing)
+    set_flags(tables["initial"], args, ("m0",))
+    if args.t_max is not None:
+        tables["run"]["t_max"] = args.t_max
+    return spec
+
+
+def set_flags(table, args, names):
+    """Flags that were given override the table."""
+    for name in names:
+        value = getattr(args, name)
+        if value is not None:
+            table[name] = value
+
+
+def solve_spec(args):
+    """Spec of ``dmft solve``: that of the problem, integrator and run flags."""
+    spec = spec_of(args)
+    integrator, run = spec["integrator"], spec["run"]
+    if args.dt is not None or args.rtol is not None:
+        integrator.pop("dt", None)
+        integrator.pop("rtol", None)
+    set_flags(integrator, args, ("dt", "rtol", "threads"))
+    if args.integrator is not None:
+        integrator["kind"] = args.integrator
+    if args.save_at is not None:
+        run["save_at"] = args.save_at
+    if args.event or args.stop_at:
+        run["events"] = [{**e, "terminal": False} for e in args.event or []] + (args.stop_at or [])
+    return spec
+
+
+def check_outputs(args, default):
+    """Refuse before any work what could not be written after it."""
+    out = args.out or Path(default)
+    for path in (out, args.plot):
+        if path is None:
+            continue
+        if path.exists() and not args.overwrite:
+            raise UsageError(f"{path} exists and is kept: choose another name or add --overwrite")
+        if not path.absolute().parent.is_dir():
+            raise UsageError(f"the directory of {path} does not exist")
+    if args.plot is not None:
+        check_figure(args.plot)
+    return out
+
+
+def check_figure(path):
+    """The plotting library and the format must be known before the work."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError("plots need matplotlib: pip install 'dmft[plot]'") from None
+    allowed = Figure().canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in allowed:
+        raise UsageError(f"{path}: unknown figure format {path.suffix!r}; allowed: {', '.join(sorted(allowed))}")
+
+
+def save_figure(figure, path):
+    """Write a figure under a temporary name, then rename."""
+    fresh = path.with_name(f".{path.name}.new{path.suffix}")
+    figure.savefig(fresh, dpi=150)
+    fresh.replace(path)
+
+
+def say(args, text):
+    """A message to the person at the terminal."""
+    if not getattr(args, "quiet", False):
+        print(text, file=sys.stderr)
+
+
+def summary(solution):
+    """Short description as plain data."""
+    from . import spec as specs
+
+    last = {name: float(values[-1]) for name, values in solution.scalars.items()}
+    return {
+        "status": solution.status,
+        "message": solution.message,
+        "t": float(solution.t[-1]),
+        "final": last,
+        "events": [{"name": o.event.name, "level": o.event.level, "time": o.time, "direction": o.direction}
+                   for o in solution.events],
+        "stats": specs.plain(solution.stats),
+        "spec": solution.spec,
+    }
+
+
+def deliver(args, solution, out):
+    """Write file, plot and summary; returns the exit code by status."""
+    solution.save(out, overwrite=args.overwrite)
+    say(args, f"{solution.message}; wrote {out}")
+    for o in solution.events:
+        say(args, f"{o.event.name} crosses {o.event.level:g} at t = {o.time:.10g}")
+    error = solution.stats.get("error")
+    if error:
+        say(args, "estimated errors: " + ", ".join(f"{k} {v:.1e}" for k, v in error.items())
+            + " (m relative, others absolute)")
+    if args.plot is not None:
+        from . import plot
+
+        save_figure(plot.make(solution), args.plot)
+        say(args, f"wrote {args.plot}")
+    if args.json:
+        print(json.dumps({**summary(solution), "file": str(out)}))
+    return OK
+
+
+def finish(args, solution, out, checkpoint):
+    """Deliver a solution of solve or resume and choose the exit code."""
+    if solution.status == "interrupted" and checkpoint is not None and "SIGINT" not in solution.message:
+        say(args, f"{solution.message}; dmft resume {checkpoint} continues")
+        if args.json:
+            print(json.dumps({**summary(solution), "checkpoint": str(checkpoint)}))
+        return CHECKPOINTED
+    deliver(args, solution, out)
+    if solution.status == "interrupted":
+        if checkpoint is not None:
+            say(args, f"dmft resume {checkpoint} continues")
+        return INTERRUPTED
+    if checkpoint is not None:
+        from .storage import previous
+
+        for path in (checkpoint, previous(checkpoint)):
+            path.unlink(missing_ok=True)
+    return OK
+
+
+def guarded(args, out, work):
+    """Run ``work``; on a solver failure keep the partial result."""
+    from .errors import SolverError
+
+    try:
+        return work()
+    except SolverError as error:
+        say(args, f"dmft {args.command}: {error}")
+        if error.partial is not None:
+            error.partial.save(out, overwrite=args.overwrite)
+            say(args, f"wrote the partial result to {out}")
+        raise SystemExit(FAILED) from None
+
+
+def command_solve(args):
+    """dmft solve"""
+    from . import spec as specs
+    from .solve import Checkpoint, estimate, solve
+
+    kwargs = specs.arguments(solve_spec(args))
+    if args.dry_run:
+        return report_estimate(args, estimate(**kwargs))
+    out = check_outputs(args, "dmft-run.h5")
+    checkpoint = None
+    if args.checkpoint is not None:
+        checkpoint = Checkpoint(args.checkpoint, args.checkpoint_every, args.time_limit)
+        if not args.checkpoint.absolute().parent.is_dir():
+            raise UsageError(f"the directory of {args.checkpoint} does not exist")
+    elif args.time_limit != math.inf:
+        raise UsageError("--time-limit needs --checkpoint")
+    progress = False if args.quiet else None
+    solution = guarded(args, out, lambda: solve(**kwargs, checkpoint=checkpoint, progress=progress))
+    return finish(args, solution, out, args.checkpoint)
+
+
+def report_estimate(args, data):
+    """Answer of --dry-run."""
+    if args.json:
+        print(json.dumps(data))
+    else:
+        print(f"steps {data['steps']}, dt {data['dt']:.4g}, memory {data['bytes'] / 1e6:.1f} MB "
+              f"({data['bytes']} bytes), about {data['seconds']:.2g} s")
+        if data["available"] < data["bytes"]:
+            print(f"does not fit: {data['available']:.0f} bytes are available")
+    return OK
+
+
+def command_resume(args):
+    """dmft resume"""
+    from .solve import resume
+
+    out = check_outputs(args, "dmft-run.h5")
+    progress = False if args.quiet else None
+    solution = guarded(args, out, lambda: resume(
+        args.file, every=args.checkpoint_every, time_limit=args.time_limit, progress=progress))
+    return finish(args, solution, out, args.file)
+
+
+def command_simulate(args):
+    """dmft simulate"""
+    from . import spec as specs
+    from .simulation import simulate
+
+    kwargs = specs.arguments(spec_of(args))
+    for name in ("integrator", "save_at", "events"):
+        kwargs.pop(name)
+    out = check_outputs(args, "dmft-simulation.h5")
+    solution = simulate(
+        **kwargs, N=args.N, samples=args.samples, dt=args.dt, records=args.records, seed=args.seed,
+        workers=args.workers, progress=False if args.quiet else None,
+    )
+    return deliver(args, solution, out)
+
+
+def command_info(args):
+    """dmft info"""
+    from .storage import load
+
+    solution = load(args.file)
+    data = summary(solution)
+    if args.json:
+        print(json.dumps(data))
+        return OK
+    rows = [
+        ("model", solution.model), ("dynamics", solution.dynamics), ("integrator", solution.integrator),
+        ("status", f"{solution.status}: {solution.message}"),
+        ("times", f"{len(solution.t)} in [0, {solution.t[-1]:g}]"),
+        ("final", ", ".join(f"{k} = {v:.8g}" for k, v in data["final"].items())),
+        ("events", ", ".join(f"{o.event.name} = {o.event.level:g} at {o.time:.10g}" for o in solution.events)
+         or "none"),
+        ("rows of C", "none" if solution.C is None else len(solution.C.t)),
+    ]
+    rows += [(k, json.dumps(v)) for k, v in data["stats"].items()]
+    for name, value in rows:
+        print(f"{name:16s} {value}")
+    return OK
+
+
+def command_plot(args):
+    """dmft plot"""
+    from . import plot
+    from .storage import load
+
+    if args.kind not in plot.KINDS:
+        raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(plot.KINDS)}")
+    out = args.out or args.file.with_suffix(".png")
+    if out.exists() and not args.overwrite:
+        raise UsageError(f"{out} exists and is kept: choose another name or add --overwrite")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"the directory of {out} does not exist")
+    check_figure(out)
+    save_figure(plot.make(load(args.file), args.kind), out)
+    print(out)
+    return OK
+
+
+def main(argv=None):
+    """Entry point; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (UsageError, ValueError, TypeError, MemoryError, OSError) as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"dmft {args.command}: {text}", file=sys.stderr)
+        return USAGE
+    except BrokenPipeError:
+        return OK
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

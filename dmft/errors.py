@@ -1,0 +1,22 @@
+"""Exceptions of the package."""
+
+
+class SolverError(RuntimeError):
+    """The numerical solution failed.
+
+    Attributes
+    ----------
+    time : float
+        Time up to which the solution is good.
+    partial : Solution or None
+        What was computed until then.
+    """
+
+    def __init__(self, message, time=None, partial=None):
+        super().__init__(message)
+        self.time = time
+        self.partial = partial
+
+
+class FileFormatError(ValueError):
+    """A file is not one of ours, is damaged, or has a schema this version cannot read."""

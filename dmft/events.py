@@ -1,0 +1,126 @@
+"""Events: crossings of a level by a scalar of the solution."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _check
+
+NODES = 7  # points of the local polynomials: those of one panel of the uniform grid
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A scalar crosses a level.
+
+    The crossing is detected when the scalar minus the level changes sign over an accepted time
+    step and is located inside the step on the interpolating polynomial.  Two crossings inside
+    one step cancel and are not seen.
+
+    Parameters
+    ----------
+    name : str
+        Name of the scalar: ``"m"``, ``"mu"``, ``"energy"``, ``"energy_2"``, ...
+    level : float
+    direction : int
+        +1 only upwards, -1 only downwards, 0 both (default).
+    terminal : bool
+        Stop the run at the first such crossing (default).
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.Crossing("m", 0.5, direction=1)
+    Crossing(name='m', level=0.5, direction=1, terminal=True)
+    """
+
+    name: str
+    level: float
+    direction: int = 0
+    terminal: bool = True
+
+    def __post_init__(self):
+        _check.instance("name", self.name, str, "the name of a scalar, a string")
+        object.__setattr__(self, "level", _check.real("level", self.level))
+        _check.instance("direction", self.direction, int, "-1, 0 or 1")
+        _check.choice("direction", self.direction, (-1, 0, 1))
+        _check.instance("terminal", self.terminal, bool, "True or False")
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """An event that happened: which crossing, when, and in which direction."""
+
+    event: Crossing
+    time: float
+    direction: int
+
+
+def local_polynomial(t, y, x, block=NODES - 1):
+    """Interpolate y(t) at x with the polynomial through the nodes of the panel around x.
+
+    Parameters
+    ----------
+    t, y : (n,) float64
+        Nodes and values; panels of ``block`` steps start at t[0].
+    x : (k,) float64
+        Points within [t[0], t[-1]].
+
+    Returns
+    -------
+    (k,) float64
+    """
+    first, weights = panel_weights(t, x, block)
+    index = first[:, None] + np.arange(weights.shape[1])
+    return np.einsum("ki,ki->k", weights, y[index])
+
+
+def panel_weights(t, x, block=NODES - 1, size=None):
+    """First node and Lagrange weights of the panel polynomial at each x.
+
+    ``size`` (default: all of ``t``) is the number of usable nodes for each x.
+    """
+    n = len(t) if size is None else size
+    width = min(block + 1, int(np.min(n)))
+    cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, np.asarray(n) - 1)
+    first = np.minimum(block * (cell // block), n - width)
+    nodes = t[first[:, None] + np.arange(width)]
+    return first, lagrange(nodes, x)
+
+
+def lagrange(nodes, x):
+    """Lagrange weights (k, w) of the points x (k,) on the nodes (k, w)."""
+    width = nodes.shape[1]
+    weights = np.ones_like(nodes)
+    for i in range(width):
+        for j in range(width):
+            if i != j:
+                weights[:, i] *= (x - nodes[:, j]) / (nodes[:, i] - nodes[:, j])
+    return weights
+
+
+def find_crossings(t, y, level, direction=0, start=0):
+    """Crossing times of ``level`` after node ``start``, as a list of (time, direction)."""
+    from scipy.optimize import brentq
+
+    above = np.sign(y[start:] - level)
+    # a node exactly on the level belongs to the side it goes to
+    for i in range(len(above) - 2, -1, -1):
+        if above[i] == 0:
+            above[i] = above[i + 1]
+    found = []
+    for i in np.flatnonzero(above[1:] * above[:-1] < 0) + start:
+        sense = 1 if y[i + 1] > level or y[i] < level else -1
+        if direction and sense != direction:
+            continue
+
+        def residual(x):
+            return local_polynomial(t, y, np.array([x]))[0] - level
+
+        left, right = residual(t[i]), residual(t[i + 1])
+        if left * right >= 0:  # a node on the level within rounding
+            time = t[i] if abs(left) <= abs(right) else t[i + 1]
+        else:
+            time = brentq(residual, t[i], t[i + 1], xtol=1e-14 * max(1.0, t[i + 1]), rtol=8.9e-16)
+        found.append((float(time), sense))
+    return found

@@ -1,0 +1,488 @@
+"""UniformGrid: the two-time equations on a uniform grid, order 8, memory 16 bytes per pair.
+
+The scheme is described at the top of ext/_uniform.pyx.  Why this one: a panel of six steps
+solved together has order 8 without any starting or near-diagonal formulas, needs one grid only
+(no extrapolation levels in memory), and one pass over the stored triangles serves seven rows,
+which makes the kernel compute-bound instead of memory-bound.
+
+Errors are computed, not guessed: the same problem is solved with twice and, where the panels
+still converge, four times the step (1/8 and 1/64 of the work).  The differences give the
+observed rate of convergence and with it the error of the finest grid.
+"""
+
+import math
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _check
+from ..dynamics import SCHEDULES
+from ..errors import SolverError
+
+DEFAULT_RTOL = 1e-6
+MAX_REFINEMENTS = 8
+ROUND_OFF = 3e-12  # differences between grids below this are rounding
+COARSEST = 0.35  # rate * dt above which the equations of a panel do not converge
+
+
+@dataclass(frozen=True)
+class UniformGrid:
+    """High-order integrator on a uniform time grid.
+
+    Parameters
+    ----------
+    dt : float, optional
+        Time step, shortened if necessary so that it divides t_max.  (Kinks of a piecewise
+        annealing schedule get a grid point each; the step is then shortened a little more so
+        that whole panels fit between them.)
+    rtol : float, optional
+        Tolerance instead of a step: relative error of m, absolute error of C, R, mu and
+        energy, over the whole run.  The step is chosen, and refined until the estimated
+        error is within it.  Exactly one of ``dt`` and ``rtol``; with neither, rtol = 1e-6.
+    threads : int
+        Threads of the kernel.  Results of different thread counts differ in the last digits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For wrong arguments; the message names the parameter.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.UniformGrid(dt=0.02)
+    UniformGrid(dt=0.02, rtol=None, threads=1)
+    """
+
+    dt: float | None = None
+    rtol: float | None = None
+    threads: int = 1
+
+    kind = "uniform-grid"
+    order = 8
+
+    def __post_init__(self):
+        if self.dt is not None and self.rtol is not None:
+            raise ValueError(f"dt = {self.dt!r} and rtol = {self.rtol!r}: give only one of them")
+        if self.dt is not None:
+            object.__setattr__(self, "dt", _check.real("dt", self.dt, above=0))
+        else:
+            rtol = DEFAULT_RTOL if self.rtol is None else self.rtol
+            object.__setattr__(self, "rtol", _check.real("rtol", rtol, low=1e-12, high=0.1))
+        _check.integer("threads", self.threads, low=1, high=64)
+
+    def start(self, equations, t_max):
+        """Begin a run (used by ``solve``)."""
+        return UniformRun(self, equations, t_max)
+
+    def estimate(self, equations, t_max):
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``, rough for ``rtol``."""
+        grid = Grid(equations, t_max, self.dt or _first_step(equations, t_max, self.rtol), self.dt is not None)
+        steps = 6 * grid.panels(0)
+        return {
+            "steps": steps,
+            "dt": grid.dt(0),
+            "bytes": memory(steps, self.threads),
+            "seconds": 1e-4 * steps + 3e-10 * steps**3 / self.threads,
+            "available": available_memory(),
+        }
+
+
+def memory(steps, threads=1):
+    """Bytes of a run: 16 per pair (t >= t') for C and R, and about 1 kB per step."""
+    n = steps + 1
+    return 8 * n * (n + 1) + n * (6 * 64 + (threads - 1) * 128 + 16 * 8 + (2 * 49 + 105) * 8 // 6 + 200)
+
+
+def available_memory():
+    """Bytes that can be allocated now: free memory and control-group limit; inf if unknown."""
+    limits = [math.inf]
+    try:
+        with open("/proc/meminfo") as f:
+            limits += [1024 * int(line.split()[1]) for line in f if line.startswith("MemAvailable")]
+    except OSError:
+        try:
+            limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        except (AttributeError, ValueError, OSError):
+            pass
+    try:
+        with open("/sys/fs/cgroup/memory.max") as f, open("/sys/fs/cgroup/memory.current") as g:
+            limits.append(int(f.read()) - int(g.read()))
+    except (OSError, ValueError):
+        pass
+    return min(limits)
+
+
+class Grid:
+    """Nested grids of one problem: level 0 has step ``dt``, level k the step 2^k dt.
+
+    ``exact`` keeps dt, shortened so that it divides t_max (the last panel may reach beyond
+    t_max and is cut); otherwise, and always between kinks, dt is shortened so that whole panels
+    of level 2 fit.
+    """
+
+    def __init__(self, equations, t_max, dt, exact):
+        kinks = [x for x in equations.kinks() if 0 < x < t_max]
+        self.t_max = t_max
+        self.step = t_max / math.ceil(t_max / dt * (1 - 1e-12)) if exact else dt
+        self.segments = None
+        if not exact or kinks:
+            stops = np.array([0.0, *kinks, t_max])
+            counts = np.maximum(1, np.ceil(np.diff(stops) / (24 * dt) * (1 - 1e-12))).astype(int)
+            self.segments = list(zip(stops[:-1], stops[1:], counts.tolist(), strict=True))
+
+    def panels(self, level):
+        """Number of panels of the level."""
+        if self.segments is not None:
+            return sum(count for *_, count in self.segments) << (2 - level)
+        return max(1, math.ceil(self.t_max / (6 * self.dt(level)) * (1 - 1e-12)))
+
+    def dt(self, level):
+        """Largest step of the level."""
+        if self.segments is not None:
+            return max((b - a) / (n * 24) for a, b, n in self.segments) * 2**level
+        return self.step * 2**level
+
+    def edges(self, level):
+        """Times of the panel boundaries of the level."""
+        if self.segments is None:
+            return 6 * self.dt(level) * np.arange(self.panels(level) + 1)
+        parts = [np.linspace(a, b, (n << (2 - level)) + 1)[:-1] for a, b, n in self.segments]
+        return np.append(np.concatenate(parts), self.t_max)
+
+
+def _first_step(equations, t_max, rtol):
+    """Step at which rtol is roughly met without an escape: error = (1.4 rate dt)^8."""
+    return min(min(0.73 * rtol ** (1 / 8), 0.49 * COARSEST) / equations.rate(t_max), t_max / 24)
+
+
+class UniformRun:
+    """A run in stages: pilots on other grids, then the grid of the result (level 0).
+
+    ``advance`` solves one panel; the driver looks at the arrays after each, may call
+    ``end_stage`` (terminal event), and stops when ``finished``.
+    """
+
+    def __init__(self, integrator, equations, t_max):
+        self.integrator = integrator
+        self.equations = equations
+        self.t_max = t_max
+        self.stages = []  # finished stages of the present grid
+        self.error = None
+        self.refinements = 0
+        self.finished = False
+        self.seconds = 0.0
+        schedules = equations.annealing.temperatures.values() if equations.annealing else ()
+        smooth = all(isinstance(f, tuple(SCHEDULES.values())) for f in schedules)
+        # rate of convergence under halving that is believed at most, and without evidence
+        self.max_rate = 2.0**integrator.order
+        self.blind_rate = self.max_rate if smooth else 4.0
+        self._aim(integrator.dt or _first_step(equations, t_max, integrator.rtol))
+
+    # --- stages ------------------------------------------------------------------------
+
+    def _aim(self, dt):
+        """Plan the stages for a result with step dt."""
+        self.grid = Grid(self.equations, self.t_max, dt, self.integrator.dt is not None)
+        self._check_memory(0)
+        rate = self.equations.rate(self.t_max) * self.grid.dt(0)
+        self.plan = [level for level in (2, 1) if rate * 2**level < COARSEST] + [0]
+        if self.plan == [0]:
+            self._plan_finer_pilot()
+        self.stages = []
+        self._start()
+
+    def _plan_finer_pilot(self):
+        """Compare with half the step where twice the step is too coarse for a panel."""
+        fits = memory(6 * self.grid.panels(-1), self.integrator.threads) <= available_memory()
+        self.plan = [-1, 0] if fits else [0]
+
+    def _check_memory(self, level):
+        steps = 6 * self.grid.panels(level)
+        need, have = memory(steps, self.integrator.threads), available_memory()
+        if need > have:
+            raise MemoryError(
+                f"t_max = {self.t_max:g} with {steps} steps needs {need} bytes for C and R, "
+                f"{have:.0f} are available: use a smaller t_max or a larger "
+                + ("dt" if self.integrator.dt else "rtol")
+            )
+
+    @property
+    def level(self):
+        """Level of the present stage: its step is 2^level times that of the result."""
+        return self.plan[min(len(self.stages), len(self.plan) - 1)]
+
+    @property
+    def final(self):
+        """Whether the present stage is meant to be the result."""
+        return self.level == 0
+
+    def _start(self):
+        from .._uniform import PanelSolver
+
+        edges = self.grid.edges(self.level)
+        h = np.diff(edges) / 6
+        nodes = np.append((edges[:-1, None] + h[:, None] * np.arange(6)).ravel(), edges[-1])
+        eq = self.equations
+        self.solver = None  # free the stage before
+        self._check_memory(self.level)
+        self.solver = PanelSolver(
+            edges,
+            eq.taylor(),
+            eq.inverse_temperature(nodes),
+            eq.temperature,
+            eq.m0,
+            self.integrator.threads,
+            os.environ.get("DMFT_SIMD", ""),
+        )
+
+    @property
+    def tolerance(self):
+        """Of the implicit equations of a panel: far below the error aimed at."""
+        return 1e-13 if self.integrator.dt else max(1e-14, 1e-4 * self.integrator.rtol)
+
+    def advance(self):
+        """Solve one panel; at the end of a stage decide what comes next."""
+        from .. import _uniform
+
+        began = time.perf_counter()
+        status = self.solver.advance(self.tolerance)
+        self.seconds += time.perf_counter() - began
+        if status != _uniform.OK:
+            self._stage_failed(status == _uniform.NO_CONVERGENCE)
+        elif self.solver.done == self.solver.panels:
+            self.end_stage()
+
+    def _stage_failed(self, too_coarse):
+        if too_coarse and self.level > 0:  # a pilot; do without it
+            self.plan = self.plan[self.plan.index(self.level) + 1 :]
+            self.stages = []
+            if self.plan == [0] and self.integrator.dt is not None:
+                self._plan_finer_pilot()
+            self._start()
+            return
+        if too_coarse and self.integrator.dt is None:
+            self._refine(0.5)
+            return
+        at = self.t[-1]
+        what = "the equations of a panel did not converge" if too_coarse else "the solution is not finite"
+        raise SolverError(
+            f"{what} after t = {at:g} with dt = {self.grid.dt(self.level):g}: use a smaller dt, about "
+            f"{0.15 / self.equations.rate(self.t_max):.1g} or less, or rtol",
+            time=at,
+        )
+
+    def end_stage(self):
+        """The present stage is complete (end of the grid or a terminal event)."""
+        level = self.level
+        self.stages.append(Summary(self, self.stages[-1] if self.stages else None))
+        rtol = self.integrator.rtol
+        if level != 0:
+            d = self.stages[-1].difference
+            if rtol is not None and d is not None:
+                predicted = max(d.values()) / (self.max_rate - 1) / self.max_rate
+                if predicted > rtol:
+                    self._refine((0.5 * rtol / predicted) ** (1 / self.integrator.order))
+                    return
+            self._start()
+            return
+        self.error = self._estimate()
+        worst = max(self.error.values()) if self.error else math.inf
+        if rtol is None or worst <= max(2 * rtol, ROUND_OFF):
+            self.finished = True
+        elif self.error is None:
+            self._refine(0.5)
+        else:
+            self._refine((0.5 * rtol / worst) ** (1 / self.observed_order), worst)
+
+    def _refine(self, factor, worst=math.nan):
+        """Start again with a smaller step."""
+        self.refinements += 1
+        if self.refinements > MAX_REFINEMENTS:
+            raise SolverError(
+                f"rtol = {self.integrator.rtol:g} was not reached: the estimated error is {worst:.1e} "
+                f"with dt = {self.grid.dt(0):g} (is a schedule not smooth?); use a larger rtol",
+                time=0.0,
+            )
+        self._aim(self.grid.dt(0) * min(0.85, max(0.1, factor)))
+
+    @property
+    def observed_order(self):
+        """Order of convergence seen between three grids, smallest over the quantities."""
+        coarse = self.stages[-2].difference if len(self.stages) > 1 else None
+        if coarse is None:
+            return math.log2(self.blind_rate)
+        rates = [coarse[k] / d for k, d in self.stages[-1].difference.items() if d > ROUND_OFF]
+        return math.log2(min(max(min(rates, default=self.max_rate), 2.0), self.max_rate))
+
+    def _estimate(self):
+        """Errors of the result from its difference to the stage before."""
+        fine = self.stages[-1].difference
+        if fine is None:
+            return None
+        if self.plan[-2] < 0:  # the other grid is finer: the difference is the error
+            return dict(fine)
+        coarse = self.stages[-2].difference
+        out = {}
+        for name, d in fine.items():
+            rate = self.blind_rate
+            if coarse is not None and d > 0:
+                rate = min(max(coarse[name] / d, 2.0), self.max_rate)
+            out[name] = d / (rate - 1.0)
+        return out
+
+    # --- what the driver reads -----------------------------------------------------------
+
+    @property
+    def size(self):
+        """Number of solved times, those beyond t_max not counted."""
+        n = self.solver.steps_done + 1
+        return int(np.searchsorted(self.solver.t[:n], self.t_max * (1 + 1e-12), side="right"))
+
+    @property
+    def t(self):
+        return self.solver.t[: self.size]
+
+    def scalars(self):
+        """Observables per step, ``{name: (n,)}``; energies of the channels included."""
+        n = self.size
+        out = {"m": self.solver.m[:n], "mu": self.solver.mu[:n]}
+        channels = {k: self.solver.energy[k, :n] for k in sorted(self.equations.coefficients)}
+        out["energy"] = sum(channels.values(), np.zeros(n))
+        out.update({f"energy_{k}": e for k, e in channels.items()})
+        return out
+
+    def two_time(self, n):
+        """(C, R) on the first n times, as packed triangles, and their corner blocks."""
+        size = n * (n + 1) // 2
+        s = self.solver
+        return (s.C[:size], s.blocks_C[0]), (s.R[:size], s.blocks_R[0])
+
+    @property
+    def progress(self):
+        """(fraction of the work of this stage, label)."""
+        return (self.solver.done / self.solver.panels) ** 3, "solve" if self.final else "pilot"
+
+    def stats(self):
+        """Numbers about the run."""
+        out = {
+            "integrator": repr(self.integrator),
+            "order": self.integrator.order,
+            "dt": self.grid.dt(self.level),
+            "refinements": self.refinements,
+            "steps": self.size - 1,
+            "iterations": int(self.solver.iterations),
+            "solver_seconds": self.seconds,
+            "bytes": memory(self.solver.nodes - 1, self.integrator.threads),
+            "threads": self.integrator.threads,
+            "instruction_set": self.solver.instruction_set,
+        }
+        out["error"] = None
+        if self.error is not None and self.finished:
+            out["error"] = self.error
+            out["time_shift"] = self.stages[-1].time_shift(self.error.get("m", 0.0))
+        return out
+
+    # --- checkpoint ----------------------------------------------------------------------
+
+    def state(self):
+        """Plain data from which ``restore`` continues bit for bit."""
+        return {
+            "dt": self.grid.step,
+            "refinements": self.refinements,
+            "plan": np.array(self.plan),
+            "finished": int(self.finished),
+            "error": self.error or {},
+            "seconds": self.seconds,
+            "stages": [s.state() for s in self.stages],
+            "solver": self.solver.state(),
+        }
+
+    def restore(self, state):
+        """Take up the state of a run with the same arguments."""
+        self.grid = Grid(self.equations, self.t_max, float(state["dt"]), self.integrator.dt is not None)
+        self.plan = [int(level) for level in state["plan"]]
+        self.stages = [Summary.restored(s) for s in state["stages"]]
+        self.seconds, self.refinements = float(state["seconds"]), int(state["refinements"])
+        self.finished = bool(state["finished"])
+        self.error = {k: float(v) for k, v in state["error"].items()} or None
+        self._start()
+        self.solver.restore(state["solver"])
+
+
+class Summary:
+    """A finished stage: scalars, some rows of C and R, and the difference to the stage before.
+
+    ``difference`` holds the largest deviation at common times from the stage before, whose step
+    is twice or half as large; None for the first stage.
+    """
+
+    def __init__(self, run, before):
+        scalars = run.scalars()
+        self.t = run.t.copy()
+        self.scalars = {k: scalars[k].copy() for k in ("m", "mu", "energy")}
+        n = len(self.t)
+        (C, _), (R, _) = run.two_time(n)
+        spread = np.concatenate(
+            [np.arange(min(n, 13)), np.geomspace(1, max(n - 1, 1), 24), np.linspace(0, n - 1, 16)]
+        )
+        self.rows = np.unique(2 * (spread.astype(int) // 2))
+        self.C, self.R = ([_row(data, i).copy() for i in self.rows] for data in (C, R))
+        self.difference = None if before is None else self._compare(before, C, R)
+
+    def _compare(self, before, C, R):
+        finer = self.t[1] < before.t[1]
+        mine, other = (2, 1) if finer else (1, 2)  # strides to common times
+        n = min((len(self.t) - 1) // mine, (len(before.t) - 1) // other) + 1
+        out = {}
+        for name in ("m", "mu", "energy"):
+            value = self.scalars[name][: mine * (n - 1) + 1 : mine]
+            delta = np.abs(value - before.scalars[name][: other * (n - 1) + 1 : other])
+            if name == "m":
+                scale = np.maximum(np.abs(value), 1e-6 * np.maximum.accumulate(np.abs(value)))
+                delta = np.divide(delta, scale, out=np.zeros(n), where=scale > 0)
+            out[name] = float(delta.max())
+        for name, data, rows in (("C", C, before.C), ("R", R, before.R)):
+            out[name] = max(
+                float(np.abs(_row(data, mine * i // other)[::mine] - row[::other]).max())
+                for i, row in zip(before.rows, rows, strict=True)
+                if i // other < n
+            )
+        return out
+
+    def time_shift(self, relative_error):
+        """Error of m as a shift of time where m grows fastest (largest m'/m); None without growth."""
+        m = np.abs(self.scalars["m"])
+        if not m.all() or len(m) < 2:
+            return None
+        rate = float(np.gradient(np.log(m), self.t).max())
+        return relative_error / rate if rate > 0 else None
+
+    def state(self):
+        """Plain data."""
+        return {
+            "t": self.t,
+            "rows": self.rows,
+            "C": np.concatenate(self.C),
+            "R": np.concatenate(self.R),
+            "difference": {} if self.difference is None else self.difference,
+            **self.scalars,
+        }
+
+    @classmethod
+    def restored(cls, state):
+        """Inverse of ``state``."""
+        self = cls.__new__(cls)
+        self.t, self.rows = np.asarray(state["t"]), np.asarray(state["rows"]).astype(int)
+        self.scalars = {k: np.asarray(state[k]) for k in ("m", "mu", "energy")}
+        cuts = np.cumsum(self.rows + 1)[:-1]
+        self.C, self.R = (np.split(np.asarray(state[k]), cuts) for k in ("C", "R"))
+        self.difference = {k: float(v) for k, v in state["difference"].items()} or None
+        return self
+
+
+def _row(packed, i):
+    """Row i of a packed triangle."""
+    return packed[i * (i + 1) // 2 : (i + 1) * (i + 2) // 2]

@@ -1,0 +1,176 @@
+"""Plots (needs the ``plot`` extra, matplotlib).  Every function returns a matplotlib Figure."""
+
+import numpy as np
+
+from . import _check
+
+KINDS = ("overview", "overlap", "energy", "multiplier", "correlation", "response", "fdt")
+
+
+def _figure(width=6.0, height=4.0, columns=1, rows=1):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("plots need matplotlib: pip install 'dmft[plot]'") from None
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _time_axis(axes, t, log):
+    if log and len(t) > 1:
+        axes.set_xscale("log")
+        axes.set_xlim(t[1], t[-1])
+    else:
+        axes.set_xlim(t[0], t[-1])
+    axes.set_xlabel("t")
+
+
+def _curve(axes, solution, name, label, **style):
+    """A scalar; with error bars where the solution has standard errors."""
+    y = solution.scalars[name]
+    if name in solution.stderr:
+        axes.errorbar(solution.t, y, solution.stderr[name], fmt="o", ms=2.5, lw=0.8, label=label, **style)
+    else:
+        axes.plot(solution.t, y, label=label, **style)
+
+
+def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
+    for label, solution in solutions.items():
+        _curve(axes, solution, name, label)
+    if log_y:
+        axes.set_yscale("log")
+    axes.set_ylabel(ylabel)
+    _time_axis(axes, max((s.t for s in solutions.values()), key=lambda t: t[-1]), log_t)
+    if len(solutions) > 1:
+        axes.legend()
+
+
+def _named(solution):
+    from .solution import Solution
+
+    if isinstance(solution, Solution):
+        return {"": solution}
+    return dict(solution)
+
+
+def overlap(solution, *, log_t=False, log_m=False):
+    """m(t).  ``solution``: one Solution, or ``{label: Solution}`` (theory over simulation)."""
+    figure, ((axes,),) = _figure()
+    _scalar(axes, _named(solution), "m", "overlap m", log_t, log_m)
+    return figure
+
+
+def energy(solution, *, log_t=False):
+    """Energy per N; for a single solution its channels as well."""
+    figure, ((axes,),) = _figure()
+    _energy(axes, _named(solution), log_t)
+    return figure
+
+
+def _energy(axes, solutions, log_t):
+    _scalar(axes, solutions, "energy", "energy per N", log_t)
+    (first, *more) = solutions.values()
+    if not more and len(first.energies) > 1:
+        axes.lines[-1].set_label("total") if axes.lines else None
+        for k, e in first.energies.items():
+            axes.plot(first.t, e, lw=1, ls="--", label=f"order {k}")
+        axes.legend()
+
+
+def multiplier(solution, *, log_t=False):
+    """Lagrange multiplier mu(t)."""
+    figure, ((axes,),) = _figure()
+    _scalar(axes, _named(solution), "mu", r"$\mu$", log_t)
+    return figure
+
+
+def waiting_times(solution, count=5):
+    """A few waiting times, spread logarithmically over the stored rows."""
+    t = solution.t
+    low = max(t[1], t[-1] / 100) if len(t) > 1 else t[0]
+    return np.unique(np.round(np.geomspace(low, t[-1] / 2, count), 3))
+
+
+def _needs(solution, name):
+    function = getattr(solution, name)
+    if function is None or not function.complete:
+        raise ValueError(f"the plot needs all rows of {name}: solve without save_at")
+    return function
+
+
+def _two_time(axes, solution, name, t_w, ylabel, log):
+    function = _needs(solution, name)
+    for w in waiting_times(solution) if t_w is None else np.atleast_1d(t_w):
+        tau = np.linspace(0.0, solution.t[-1] - w, 400)
+        if log:
+            tau = np.geomspace(max(tau[-1] * 1e-3, 1e-12), tau[-1], 400)
+        axes.plot(tau, function(np.minimum(w + tau, solution.t[-1]), w), label=f"$t_w$ = {w:g}")
+    if log:
+        axes.set_xscale("log")
+    axes.set_xlabel(r"$\tau = t - t_w$")
+    axes.set_ylabel(ylabel)
+    axes.legend()
+
+
+def correlation(solution, t_w=None, *, log=True):
+    """C(t_w + tau, t_w) against tau for several waiting times."""
+    figure, ((axes,),) = _figure()
+    _two_time(axes, solution, "C", t_w, r"$C(t_w+\tau, t_w)$", log)
+    return figure
+
+
+def response(solution, t_w=None, *, log=True):
+    """R(t_w + tau, t_w) against tau for several waiting times."""
+    figure, ((axes,),) = _figure()
+    _two_time(axes, solution, "R", t_w, r"$R(t_w+\tau, t_w)$", log)
+    axes.set_yscale("log")
+    return figure
+
+
+def _fdt(axes, solution, t=None):
+    C, R = _needs(solution, "C"), _needs(solution, "R")
+    T = solution.dynamics.temperature
+    for end in waiting_times(solution, 4) * 2 if t is None else np.atleast_1d(t):
+        s = np.linspace(0.0, min(end, solution.t[-1]), 801)
+        r = R(s[-1], s)
+        panels = (r[:-2:2] + 4 * r[1::2] + r[2::2]) * (s[2] - s[0]) / 6
+        chi = np.append(np.cumsum(panels[::-1])[::-1], 0.0)  # integral of R from s to t
+        axes.plot(C(s[-1], s[::2]), chi, label=f"t = {s[-1]:g}")
+    if T > 0:
+        x = np.array([0.0, 1.0])
+        axes.plot(x, (1 - x) / T, "k:", lw=1, label="equilibrium, (1 - C)/T")
+    axes.set_xlabel("C(t, s)")
+    axes.set_ylabel(r"$\chi(t,s) = \int_s^t R(t,u)\,du$")
+    axes.legend()
+
+
+def fdt(solution, t=None):
+    """Parametric plot of the integrated response against C at fixed t (s runs from 0 to t)."""
+    figure, ((axes,),) = _figure(5.0, 4.5)
+    _fdt(axes, solution, t)
+    return figure
+
+
+def overview(solution, *, log_t=False):
+    """m, energy, mu, C, R and the parametric plot of one solution."""
+    figure, axes = _figure(12.0, 6.8, 3, 2)
+    _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
+    _energy(axes[0, 1], {"": solution}, log_t)
+    _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
+    if solution.C is not None and solution.C.complete:
+        _two_time(axes[1, 0], solution, "C", None, r"$C(t_w+\tau, t_w)$", True)
+    if solution.R is not None and solution.R.complete:
+        _two_time(axes[1, 1], solution, "R", None, r"$R(t_w+\tau, t_w)$", True)
+        axes[1, 1].set_yscale("log")
+        _fdt(axes[1, 2], solution)
+    for panel in axes.flat:
+        if not panel.lines and not panel.containers:
+            panel.set_axis_off()
+    figure.suptitle(f"{solution.model!r}, {solution.dynamics!r}", fontsize=9)
+    return figure
+
+
+def make(solution, kind="overview"):
+    """Figure of the given kind, one of ``KINDS``."""
+    _check.choice("kind", kind, KINDS)
+    return globals()[kind](solution)

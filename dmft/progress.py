@@ -1,0 +1,65 @@
+"""Progress of a run on the terminal."""
+
+import sys
+import time
+
+
+class Silent:
+    """Says nothing."""
+
+    def update(self, fraction, label, text):
+        """Called often; ``fraction`` of the work of the stage ``label`` is done."""
+
+    def close(self):
+        """The run is over."""
+
+
+class Bar(Silent):
+    """One line on stderr, drawn from one second on, at most ten times a second."""
+
+    def __init__(self, stream=None):
+        self.stream = stream or sys.stderr
+        self.began = self.stage_began = time.monotonic()
+        self.last = 0.0
+        self.label = None
+        self.drawn = False
+
+    def update(self, fraction, label, text):
+        now = time.monotonic()
+        if label != self.label:
+            self.label, self.stage_began = label, now
+        if now - self.began < 1.0 or now - self.last < 0.1:
+            return
+        self.last = now
+        done = int(24 * fraction)
+        left = (now - self.stage_began) * (1 - fraction) / fraction if fraction > 0.01 else None
+        eta = "" if left is None else f" {left:5.0f} s left"
+        self.stream.write(f"\r{label:9s} [{'#' * done}{'.' * (24 - done)}] {100 * fraction:3.0f}%{eta}  {text}\x1b[K")
+        self.stream.flush()
+        self.drawn = True
+
+    def close(self):
+        if self.drawn:
+            self.stream.write("\r\x1b[K")
+            self.stream.flush()
+
+
+class Call(Silent):
+    """Passes fraction and label to a function."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def update(self, fraction, label, text):
+        self.function(fraction, label)
+
+
+def make(progress):
+    """Meter for the ``progress`` argument: None (bar on a terminal), bool or a callable."""
+    if callable(progress):
+        return Call(progress)
+    if progress is None:
+        progress = sys.stderr is not None and sys.stderr.isatty()
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be None, True, False or a callable, got {progress!r}")
+    return Bar() if progress else Silent()

@@ -1,0 +1,410 @@
+"""solve: the one place where model, dynamics and integrator meet."""
+
+import math
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import _check, progress as progress_meter, spec as specs
+from .dynamics import GradientFlow, Langevin
+from .equations import TwoTimeEquations
+from .errors import SolverError
+from .events import Crossing, Occurrence, find_crossings
+from .integrators import UniformGrid
+from .models import GaussianLandscape
+from .solution import Solution, TwoTime
+
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where and when to write checkpoints.
+
+    While a run with a checkpoint is on, SIGTERM and SIGUSR1 write one and stop the run
+    (status "interrupted").  Two generations are kept: ``path`` and ``path`` + ".1".
+
+    Parameters
+    ----------
+    path : str or Path
+    every : float
+        Seconds between checkpoints.
+    time_limit : float
+        Stop after so many seconds, with a checkpoint.
+    """
+
+    path: str | Path
+    every: float = 300.0
+    time_limit: float = math.inf
+
+    def __post_init__(self):
+        _check.instance("checkpoint", self.path, (str, Path), "a path")
+        object.__setattr__(self, "every", _check.real("every", self.every, above=0, inf=True))
+        limit = _check.real("time_limit", self.time_limit, above=0, inf=True)
+        object.__setattr__(self, "time_limit", limit)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Checked arguments of ``solve``: what is to be computed."""
+
+    model: object
+    dynamics: object
+    t_max: float
+    m0: float
+    integrator: object
+    save_at: object
+    events: tuple
+
+    @classmethod
+    def checked(cls, model, dynamics, t_max, m0, integrator, save_at, events):
+        """Build from arguments as the user gave them; refuses what makes no sense."""
+        _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
+        _check.instance("dynamics", dynamics, (Langevin, GradientFlow), "a dynamics, e.g. Langevin(...)")
+        integrator = UniformGrid() if integrator is None else integrator
+        _check.instance("integrator", integrator, UniformGrid, "an integrator, e.g. UniformGrid(...)")
+        if t_max is None:
+            raise ValueError("t_max must be given for continuous-time dynamics: a positive time")
+        t_max = _check.real("t_max", t_max, above=0)
+        m0 = _check.real("m0", m0, low=-1, high=1)
+        if m0 != 0 and not model.planted:
+            raise ValueError(f"m0 = {m0!r} is not allowed: {type(model).__name__} has no signal, m0 must be 0")
+        if integrator.dt is not None and integrator.dt > t_max:
+            raise ValueError(f"dt = {integrator.dt!r} is not allowed: it must be at most t_max = {t_max!r}")
+        if dynamics.annealing is not None:
+            for order in dynamics.annealing.temperatures:
+                if order not in model.coefficients:
+                    raise ValueError(
+                        f"annealing: order {order} is not a channel of {model!r}; "
+                        f"allowed: {', '.join(map(str, model.orders))}"
+                    )
+        save_at = None if save_at is None else _check.times("save_at", save_at, high=t_max)
+        events = _events(events, model)
+        return cls(model, dynamics, t_max, m0, integrator, save_at, tuple(events))
+
+    @property
+    def equations(self):
+        """The equations as an integrator sees them."""
+        return TwoTimeEquations(
+            self.model.coefficients, self.dynamics.temperature, self.m0, self.dynamics.annealing
+        )
+
+    @property
+    def spec(self):
+        """The problem as plain data."""
+        return specs.describe(
+            self.model, self.dynamics, self.m0, self.integrator, self.t_max, self.save_at, self.events
+        )
+
+    def start(self):
+        """The integrator's run."""
+        return self.integrator.start(self.equations, self.t_max)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a callback sees: the values after one time step."""
+
+    step: int
+    t: float
+    m: float
+    mu: float
+    energy: float
+
+
+def solve(
+    model,
+    dynamics,
+    *,
+    t_max=None,
+    m0=0.0,
+    integrator=None,
+    save_at=None,
+    events=None,
+    checkpoint=None,
+    progress=None,
+    callback=None,
+):
+    """Solve the dynamical mean-field equations.
+
+    Parameters
+    ----------
+    model : SpikedMatrixTensor or MixedSpin
+    dynamics : Langevin or GradientFlow
+    t_max : float
+        Final time.
+    m0 : float
+        Overlap with the signal at t = 0, |m0| <= 1 (0 for models without a signal).  The start
+        is otherwise uniform on the sphere.
+    integrator : UniformGrid, optional
+        Default ``UniformGrid()``, rtol = 1e-6.
+    save_at : array_like, optional
+        Times of the rows of C and R that are kept; all by default.  The scalars are kept at
+        every step.
+    events : Crossing or sequence of Crossing, optional
+    checkpoint : str, Path or Checkpoint, optional
+        File to continue from with ``resume``.  Refused if it exists.
+    progress : None, bool or callable, optional
+        Bar on stderr after one second: None only on a terminal.  A callable gets
+        (fraction, label).
+    callback : callable, optional
+        Called with a ``Step`` for every step of the finest grid, in batches of six (again from
+        the start if rtol was missed and the grid refined); returning True stops the run
+        (status "interrupted").
+
+    Returns
+    -------
+    Solution
+        Ctrl-C returns what was computed, with status "interrupted".
+
+    Raises
+    ------
+    TypeError, ValueError
+        For wrong arguments: the message names the parameter, its value and what is allowed.
+    MemoryError
+        If C and R do not fit, before anything is allocated.
+    SolverError
+        If the numerical solution fails; ``.partial`` holds what was computed.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> model = dmft.SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0)
+    >>> sol = dmft.solve(model, dmft.Langevin(temperature=1.0), t_max=20.0, m0=1e-2)
+    >>> round(float(sol.m[-1]), 6)
+    0.429202
+    """
+    problem = Problem.checked(model, dynamics, t_max, m0, integrator, save_at, events)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable, got {callback!r}")
+    if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
+        checkpoint = Checkpoint(checkpoint)
+    if checkpoint is not None and Path(checkpoint.path).exists():
+        raise FileExistsError(
+            f"checkpoint {checkpoint.path} exists: dmft.resume continues it; remove it to start anew"
+        )
+    meter = progress_meter.make(progress)
+
+    return Job(problem, problem.start(), checkpoint, meter, callback).run()
+
+
+def estimate(model, dynamics, *, t_max=None, m0=0.0, integrator=None, save_at=None, events=None):
+    """Cost of the same call of ``solve``, without solving anything.
+
+    Returns
+    -------
+    dict
+        ``steps``, ``dt``, ``bytes``, ``seconds`` (rough; with rtol also the steps are), and
+        ``available`` bytes of memory.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> from dmft.solve import estimate
+    >>> model = dmft.SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0)
+    >>> estimate(model, dmft.Langevin(), t_max=20.0, integrator=dmft.UniformGrid(dt=0.02))["steps"]
+    1002
+    """
+    problem = Problem.checked(model, dynamics, t_max, m0, integrator, save_at, events)
+    return problem.integrator.estimate(problem.equations, problem.t_max)
+
+
+def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=None, callback=None):
+    """Continue a run from its checkpoint; on the same machine bit for bit.
+
+    Parameters
+    ----------
+    path : str or Path
+        The checkpoint; if it is damaged the generation before, ``path`` + ".1", is used.
+    dynamics : optional
+        Needed only when a schedule was a Python function, which no file can hold.
+    every, time_limit
+        As in ``Checkpoint``; the run goes on writing to ``path``.
+    progress, callback
+        As in ``solve``.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    FileFormatError
+        If neither generation is a readable checkpoint.
+    """
+    from .storage import read_checkpoint
+
+    checkpoint = Checkpoint(path, every, time_limit)
+    meter = progress_meter.make(progress)
+    spec, state = read_checkpoint(path)
+    kwargs = specs.arguments(spec)
+    if dynamics is not None:
+        if specs.plain(dynamics) != spec["dynamics"]:
+            raise ValueError(f"dynamics = {dynamics!r} is not that of the checkpoint: {spec['dynamics']}")
+        kwargs["dynamics"] = dynamics
+    problem = Problem.checked(**kwargs)
+    run = problem.start()
+    run.restore(state)
+    return Job(problem, run, checkpoint, meter, callback).run()
+
+
+def _events(events, model):
+    if events is None:
+        return []
+    events = [events] if isinstance(events, Crossing) else list(events)
+    names = ["m", "mu", "energy"] + [f"energy_{k}" for k in model.orders]
+    for event in events:
+        _check.instance("events", event, Crossing, "a Crossing or a sequence of them")
+        if event.name not in names:
+            raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {', '.join(names)}")
+    return events
+
+
+@dataclass
+class Job:
+    """One call of ``solve`` or ``resume``: the driver loop around an integrator's run."""
+
+    problem: Problem
+    stepper: object
+    checkpoint: Checkpoint | None
+    meter: object
+    callback: object
+
+    def run(self):
+        began, cpu = time.monotonic(), time.process_time()
+        saved = began
+        reported = self.stepper.size if self.stepper.final else 1
+        status, message = "finished", "the final time was reached"
+        with Signals(self.checkpoint is not None) as signals:
+            try:
+                while not self.stepper.finished:
+                    stage = self.stepper.solver
+                    self.stepper.advance()
+                    if self.stepper.solver is not stage:
+                        reported = 1
+                        continue
+                    occurred = self._terminal()
+                    if occurred is not None and not self.stepper.finished:
+                        self.stepper.end_stage()
+                    stop = False
+                    if self.stepper.final and self.callback is not None:
+                        reported, stop = self._report(reported)
+                    now = time.monotonic()
+                    fraction, label = self.stepper.progress
+                    self.meter.update(fraction, label, f"t = {self.stepper.t[-1]:.4g}")
+                    stop_message = self._stop_message(signals, stop, now - began)
+                    if stop_message and not self.stepper.finished:
+                        status, message = "interrupted", stop_message
+                        break
+                    if self.checkpoint is not None and now - saved > self.checkpoint.every:
+                        self._save_checkpoint()
+                        saved = now
+            except SolverError as error:
+                error.partial = self._solution("failed", str(error), began, cpu)
+                raise
+            finally:
+                self.meter.close()
+            if self.checkpoint is not None:
+                self._save_checkpoint()
+        if status == "finished" and self._terminal() is not None:
+            event = self._terminal()
+            status, message = "event", f"{event.event!r} at t = {event.time!r}"
+        return self._solution(status, message, began, cpu)
+
+    def _stop_message(self, signals, stop, seconds):
+        if signals.caught:
+            return f"stopped by {signals.caught} at t = {self.stepper.t[-1]:g}"
+        if stop:
+            return f"stopped by the callback at t = {self.stepper.t[-1]:g}"
+        if self.checkpoint is not None and seconds > self.checkpoint.time_limit:
+            return f"stopped by the time limit at t = {self.stepper.t[-1]:g}"
+        return ""
+
+    def _terminal(self):
+        """First terminal event in the last panel, if any."""
+        terminal = [e for e in self.problem.events if e.terminal]
+        if not terminal:
+            return None
+        t, scalars = self.stepper.t, self.stepper.scalars()
+        start = max(0, len(t) - 13)
+        found = [
+            Occurrence(e, time, sense)
+            for e in terminal
+            for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction, start)
+        ]
+        return min(found, key=lambda o: o.time, default=None)
+
+    def _report(self, reported):
+        t, s = self.stepper.t, self.stepper.scalars()
+        for i in range(reported, len(t)):
+            step = Step(i, float(t[i]), *(float(s[k][i]) for k in ("m", "mu", "energy")))
+            if self.callback(step) is True:
+                return i + 1, True
+        return len(t), False
+
+    def _save_checkpoint(self):
+        from .storage import write_checkpoint
+
+        write_checkpoint(self.checkpoint.path, self.problem.spec, self.stepper.state())
+
+    def _solution(self, status, message, began, cpu):
+        from .storage import provenance
+
+        t, scalars = self.stepper.t, self.stepper.scalars()
+        n = len(t)
+        occurrences = sorted(
+            (
+                Occurrence(e, time, sense)
+                for e in self.problem.events
+                for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction)
+            ),
+            key=lambda o: o.time,
+        )
+        if status == "event":  # keep the whole step that contains the event
+            end = min(o.time for o in occurrences if o.event.terminal)
+            n = int(np.searchsorted(t, end)) + 1
+            occurrences = [o for o in occurrences if o.time <= end]
+        t = t[:n].copy()
+        scalars = {k: v[:n].copy() for k, v in scalars.items()}
+        C, R = (TwoTime(t, t, data, corner) for data, corner in self.stepper.two_time(n))
+        if self.problem.save_at is not None:
+            kept = self.problem.save_at[self.problem.save_at <= t[-1]]
+            C, R = (C.keep(kept), R.keep(kept)) if kept.size else (None, None)
+        stats = self.stepper.stats()
+        stats["steps"] = n - 1
+        stats["seconds"] = time.monotonic() - began
+        stats["cpu_seconds"] = time.process_time() - cpu
+        stats.update(provenance())
+        p = self.problem
+        return Solution(t, scalars, C, R, p.model, p.dynamics, p.integrator, p.spec, status, message,
+                        stats, {}, occurrences)
+
+
+class Signals:
+    """While active, the first Ctrl-C sets ``caught`` instead of raising; with ``stop`` set so do
+    SIGTERM and SIGUSR1.  Only in the main thread; elsewhere signals are left alone."""
+
+    def __init__(self, stop):
+        self.caught = ""
+        self.names = ["SIGINT"] + (["SIGTERM", "SIGUSR1"] if stop else [])
+        self.old = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            for name in self.names:
+                number = getattr(signal, name, None)
+                if number is not None:
+                    self.old[number] = signal.signal(number, self._catch)
+        return self
+
+    def _catch(self, number, frame):
+        if self.caught and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.caught = signal.Signals(number).name
+
+    def __exit__(self, *exc):
+        for number, handler in self.old.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)

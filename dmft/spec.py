@@ -1,0 +1,209 @@
+"""Runs as plain data: the tables of a TOML file, the JSON stored in every result file.
+
+A spec has the tables ``model``, ``dynamics``, ``initial``, ``integrator`` and ``run``; every key
+is the name of the Python argument, and ``kind`` names the class.
+"""
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+
+from .dynamics import DYNAMICS, SCHEDULES, Annealing
+from .events import Crossing
+from .integrators import INTEGRATORS
+from .models import MODELS
+
+TABLES = ("model", "dynamics", "initial", "integrator", "run")
+RUN_KEYS = ("t_max", "save_at", "events")
+
+
+@dataclass(frozen=True)
+class UnavailableSchedule:
+    """Stands for a user's function that a file can name but not contain."""
+
+    name: str
+
+    def __call__(self, t):
+        raise ValueError(
+            f"the schedule {self.name} was a Python function and is not in the file: "
+            "pass dynamics= with the same function"
+        )
+
+
+def plain(value):
+    """A number, string, list or mapping that JSON and TOML can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Annealing):
+        return {str(k): plain(f) for k, f in value.temperatures.items()}
+    if is_dataclass(value) and not isinstance(value, UnavailableSchedule):
+        data = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        data = {k: v for k, v in data.items() if v is not None}
+        return {"kind": value.kind, **data} if hasattr(value, "kind") else data
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if callable(value):
+        name = getattr(value, "name", None) or (
+            f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', repr(value))}")
+        return {"kind": "function", "name": name}
+    return value
+
+
+def describe(model, dynamics, m0, integrator, t_max, save_at, events):
+    """The spec of a run."""
+    run = {"t_max": t_max}
+    if save_at is not None:
+        run["save_at"] = plain(list(map(float, save_at)))
+    if events:
+        run["events"] = [plain(e) for e in events]
+    return {
+        "model": plain(model),
+        "dynamics": plain(dynamics),
+        "initial": {"m0": m0},
+        "integrator": plain(integrator),
+        "run": run,
+    }
+
+
+def describe_simulation(model, dynamics, m0, t_max, N, samples, dt, records, seed):
+    """The spec of a finite-N simulation."""
+    return {
+        "model": plain(model),
+        "dynamics": plain(dynamics),
+        "initial": {"m0": m0},
+        "simulation": {
+            "t_max": t_max, "N": N, "samples": samples, "dt": dt, "records": records, "seed": seed,
+        },
+    }
+
+
+def simulation_arguments(spec):
+    """Keyword arguments of ``simulate`` from a spec."""
+    refuse_unknown("spec", _table("spec", spec), ("model", "dynamics", "initial", "simulation"))
+    return {
+        "model": model_from(spec["model"]),
+        "dynamics": dynamics_from(spec["dynamics"]),
+        **spec.get("initial", {}),
+        **spec["simulation"],
+    }
+
+
+def refuse_unknown(where, given, allowed):
+    """Every key of ``given`` must be allowed."""
+    for key in given:
+        if key not in allowed:
+            close = difflib.get_close_matches(str(key), list(allowed), 1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"{where}: unknown key {key!r}{hint}; allowed: {', '.join(allowed)}")
+
+
+def _table(where, value):
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{where} must be a table (mapping), got {value!r}")
+    return value
+
+
+def _number(value):
+    """Strings 'inf', '-inf', 'nan' of JSON back to floats."""
+    return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
+
+
+def _build(where, table, classes):
+    table = dict(_table(where, table))
+    kind = table.pop("kind", None)
+    if kind not in classes:
+        raise ValueError(f"{where}.kind = {kind!r} is not allowed: choose one of {', '.join(classes)}")
+    cls = classes[kind]
+    names = [f.name for f in fields(cls)]
+    refuse_unknown(where, table, names)
+    table = {k: _number(v) for k, v in table.items()}
+    if "couplings" in table:
+        table["couplings"] = {
+            _order(f"{where}.couplings", k): _number(v)
+            for k, v in _table(f"{where}.couplings", table["couplings"]).items()
+        }
+    if "annealing" in table:
+        table["annealing"] = _annealing(f"{where}.annealing", table["annealing"])
+    for name in ("times", "temperatures"):
+        if name in table:
+            table[name] = tuple(table[name])
+    try:
+        return cls(**table)
+    except TypeError as error:
+        if "missing" in str(error):
+            missing = [f.name for f in fields(cls) if f.name not in table]
+            raise ValueError(f"{where}: {', '.join(missing)} must be given for kind {kind!r}") from None
+        raise TypeError(f"{where}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _order(where, key):
+    try:
+        return int(key)
+    except (TypeError, ValueError):
+        raise ValueError(f"{where}: key {key!r} must be the order of a channel, an integer") from None
+
+
+def _annealing(where, table):
+    out = {}
+    for key, value in _table(where, table).items():
+        order = _order(where, key)
+        if isinstance(value, Mapping) and value.get("kind") == "function":
+            out[order] = UnavailableSchedule(str(value.get("name")))
+        elif isinstance(value, Mapping):
+            out[order] = _build(f"{where}.{key}", value, SCHEDULES)
+        else:
+            out[order] = value
+    return Annealing(out)
+
+
+def model_from(table):
+    """Model of a ``model`` table."""
+    return _build("model", table, MODELS)
+
+
+def dynamics_from(table):
+    """Dynamics of a ``dynamics`` table."""
+    return _build("dynamics", table, DYNAMICS)
+
+
+def integrator_from(table):
+    """Integrator of an ``integrator`` table (kind may be left out); None if the table is empty."""
+    if not table:
+        return None
+    return _build("integrator", {"kind": "uniform-grid", **table}, INTEGRATORS)
+
+
+def arguments(spec):
+    """Keyword arguments of ``solve`` from a spec."""
+    refuse_unknown("spec", _table("spec", spec), TABLES)
+    for name in ("model", "dynamics", "run"):
+        if name not in spec:
+            raise ValueError(f"spec: the table [{name}] is missing")
+    initial = _table("initial", spec.get("initial", {}))
+    refuse_unknown("initial", initial, ("m0",))
+    run = _table("run", spec["run"])
+    refuse_unknown("run", run, RUN_KEYS)
+    out = {
+        "model": model_from(spec["model"]),
+        "dynamics": dynamics_from(spec["dynamics"]),
+        "integrator": integrator_from(_table("integrator", spec.get("integrator", {}))),
+        "m0": initial.get("m0", 0.0),
+        "t_max": run.get("t_max"),
+        "save_at": run.get("save_at"),
+        "events": None,
+    }
+    if "events" in run:
+        allowed = [f.name for f in fields(Crossing)]
+        out["events"] = []
+        for table in run["events"]:
+            refuse_unknown("run.events", _table("run.events", table), allowed)
+            try:
+                out["events"].append(Crossing(**table))
+            except TypeError as error:
+                raise ValueError(f"run.events: {error}") from None
+    return out

@@ -1,0 +1,368 @@
+"""Files: HDF5 results (schema 1), checkpoints, provenance.  See docs/files.md."""
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from . import spec as specs
+from .errors import FileFormatError
+from .events import Crossing, Occurrence
+from .solution import Solution, TwoTime
+
+SCHEMA = 1
+CHUNK = 128
+LONG_NAMES = {
+    "t": "time",
+    "t_prime": "earlier time t' (same values as t)",
+    "t_row": "times of the stored rows of C and R",
+    "m": "overlap with the signal, x.x*/N",
+    "mu": "Lagrange multiplier of the spherical constraint |x|^2 = N",
+    "energy": "energy per N",
+    "C": "correlation C(t, t') = <x(t).x(t')>/N",
+    "R": "response R(t, t') of x to a force (equilibrium: R = (1/T) dC/dt')",
+}
+
+
+def versions():
+    """Versions of the package and of what the numbers depend on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    out = {"python": platform.python_version(), "numpy": np.__version__}
+    for name in ("dmft", "scipy", "h5py"):
+        try:
+            out[name] = version(name)
+        except PackageNotFoundError:
+            out[name] = "unknown"
+    return out
+
+
+def provenance():
+    """Where and with what a run was made."""
+    return {
+        "versions": versions(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID", ""),
+    }
+
+
+@contextlib.contextmanager
+def atomic(path, overwrite):
+    """Open an HDF5 file under a temporary name and rename it when complete."""
+    import h5py
+
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory: give the name of a file")
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists and is kept: choose another name or overwrite=True")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"the directory of {path} does not exist")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.absolute().parent)
+    os.close(handle)
+    try:
+        with h5py.File(name, "w") as f:
+            yield f
+        with open(name, "rb") as f:
+            os.fsync(f.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def save(solution, path, overwrite=False):
+    """Write a solution; returns the path."""
+    with atomic(path, overwrite) as f:
+        created = solution.stats.get("created", provenance()["created"])
+        f.attrs.update({
+            "format": "dmft-run",
+            "dmft_schema": SCHEMA,
+            "dmft_version": versions()["dmft"],
+            "created": created,
+            "spec": json.dumps(solution.spec),
+            "converged": int(solution.converged),
+            "status": solution.status,
+            "message": solution.message,
+            "stats": json.dumps(solution.stats),
+            "events": json.dumps([
+                {**specs.plain(o.event), "time": o.time, "occurred_direction": o.direction}
+                for o in solution.events
+            ]),
+            "steps": solution.stats.get("steps", len(solution.t) - 1),
+            "seconds": solution.stats.get("seconds", 0.0),
+        })
+        _scale(f, "t", solution.t)
+        for name, values in solution.scalars.items():
+            _dataset(f, name, values, ["t"])
+        for name, values in solution.stderr.items():
+            if values.ndim == 1:
+                _dataset(f, f"{name}_stderr", values, ["t"])
+        two_time = {"C": solution.C, "R": solution.R}
+        for name, function in two_time.items():
+            if function is not None:
+                _write_two_time(f, name, function, solution.stderr.get(name))
+    return Path(path)
+
+
+def _describe(dataset, name):
+    text = LONG_NAMES.get(name)
+    if text is None and name.startswith("energy_"):
+        text = f"energy per N of channel {name[7:]}"
+    if text is None and name.endswith("_stderr"):
+        text = f"standard error of {name[:-7]}"
+    dataset.attrs["long_name"] = text or name
+    dataset.attrs["units"] = "1"
+
+
+def _scale(f, name, values):
+    dataset = f.create_dataset(name, data=values)
+    dataset.make_scale(name)
+    _describe(dataset, name)
+
+
+def _dataset(f, name, values, dims):
+    dataset = f.create_dataset(name, data=values)
+    for axis, dim in enumerate(dims):
+        dataset.dims[axis].attach_scale(f[dim])
+    _describe(dataset, name)
+    return dataset
+
+
+def _write_two_time(f, name, function, stderr):
+    """Lower triangle in chunks; what lies above the diagonal is NaN (never written)."""
+    rows = "t" if function.complete else "t_row"
+    if rows not in f:
+        _scale(f, rows, function.t)
+    if "t_prime" not in f:
+        _scale(f, "t_prime", function.t_prime)
+    arrays = {name: None} if stderr is None else {name: None, f"{name}_stderr": stderr}
+    for key, square in arrays.items():
+        shape = (len(function.t), len(function.t_prime))
+        dataset = f.create_dataset(
+            key, shape, dtype="f8", fillvalue=np.nan, compression="gzip", compression_opts=1,
+            shuffle=True, chunks=tuple(min(CHUNK, n) for n in shape),
+        )
+        for lo in range(0, shape[0], CHUNK):
+            hi = min(lo + CHUNK, shape[0])
+            block = np.full((hi - lo, len(function.row(hi - 1)[0])), np.nan)
+            for i in range(lo, hi):
+                values = function.row(i)[1] if square is None else square[i, : len(function.row(i)[0])]
+                block[i - lo, : len(values)] = values
+            dataset[lo:hi, : block.shape[1]] = block
+        dataset.dims[0].attach_scale(f[rows])
+        dataset.dims[1].attach_scale(f["t_prime"])
+        _describe(dataset, key)
+        dataset.attrs["storage"] = "lower"
+    f[name].attrs["block"] = function.block
+    f[name].attrs["corner"] = function._corner
+
+
+def _open(path, formats):
+    import h5py
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    try:
+        f = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        raise FileFormatError(f"{path} is not a readable HDF5 file ({error})") from None
+    kind = f.attrs.get("format")
+    if kind not in formats:
+        f.close()
+        raise FileFormatError(f"{path} is not a {' or '.join(formats)} file of this package (format = {kind!r})")
+    schema = int(f.attrs["dmft_schema"])
+    if schema > SCHEMA:
+        version = f.attrs.get("dmft_version", "?")
+        f.close()
+        raise FileFormatError(
+            f"{path} has schema {schema}, this version reads up to {SCHEMA}: "
+            f"install dmft {version} or newer"
+        )
+    return f
+
+
+def load(path):
+    """Read a result file.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    FileNotFoundError
+    FileFormatError
+        If it is not a result file, is damaged, or has a newer schema.
+
+    Examples
+    --------
+    >>> import dmft, tempfile, pathlib
+    >>> model = dmft.SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0)
+    >>> sol = dmft.solve(model, dmft.GradientFlow(), t_max=1.0)
+    >>> path = sol.save(pathlib.Path(tempfile.mkdtemp()) / "run.h5")
+    >>> bool((dmft.load(path).energy == sol.energy).all())
+    True
+    """
+    with _open(path, ("dmft-run",)) as f:
+        try:
+            return _read(f)
+        except (KeyError, OSError, json.JSONDecodeError) as error:
+            raise FileFormatError(f"{path} is damaged: {error}") from None
+
+
+def _read(f):
+    spec = json.loads(f.attrs["spec"])
+    special = {"t", "t_prime", "t_row", "C", "R"}
+    arrays = {name: d[:] for name, d in f.items() if name not in special}
+    stderr = {k[:-7]: v for k, v in arrays.items() if k.endswith("_stderr")}
+    stderr = {k: np.nan_to_num(v) if v.ndim == 2 else v for k, v in stderr.items()}
+    scalars = {k: v for k, v in arrays.items() if not k.endswith("_stderr")}
+    names = ["m", "mu", "energy"]
+    scalars = {k: scalars[k] for k in [*names, *sorted(set(scalars) - set(names))] if k in scalars}
+    t = f["t"][:]
+    two_time = {name: _read_two_time(f, name, t) for name in ("C", "R")}
+    events = []
+    for table in json.loads(f.attrs["events"]):
+        time, direction = table.pop("time"), table.pop("occurred_direction")
+        events.append(Occurrence(Crossing(**table), time, direction))
+    kwargs = specs.arguments(spec) if "run" in spec else specs.simulation_arguments(spec)
+    return Solution(
+        t, scalars, two_time["C"], two_time["R"], kwargs["model"], kwargs["dynamics"],
+        kwargs.get("integrator"), spec, f.attrs["status"], f.attrs["message"],
+        json.loads(f.attrs["stats"]), stderr, events,
+    )
+
+
+def _read_two_time(f, name, t):
+    if name not in f:
+        return None
+    dataset = f[name]
+    rows = f["t_row"][:] if "t_row" in f else t
+    columns = f["t_prime"][:]
+    lengths = np.searchsorted(columns, rows, side="right")
+    data = np.empty(int(lengths.sum()))
+    start = 0
+    for lo in range(0, len(rows), CHUNK):
+        hi = min(lo + CHUNK, len(rows))
+        block = dataset[lo:hi, : lengths[hi - 1]]
+        for i in range(lo, hi):
+            data[start : start + lengths[i]] = block[i - lo, : lengths[i]]
+            start += lengths[i]
+    return TwoTime(rows, columns, data, dataset.attrs["corner"], int(dataset.attrs["block"]))
+
+
+def to_xarray(solution):
+    """The solution as an xarray.Dataset (see ``Solution.to_xarray``)."""
+    try:
+        import xarray
+    except ImportError:
+        raise ImportError("to_xarray needs xarray: pip install 'dmft[xarray]'") from None
+    data = {name: ("t", values) for name, values in solution.scalars.items()}
+    data.update({f"{k}_stderr": ("t", v) for k, v in solution.stderr.items() if v.ndim == 1})
+    coords = {"t": solution.t}
+    for name, function in (("C", solution.C), ("R", solution.R)):
+        if function is None:
+            continue
+        rows = "t" if function.complete else "t_row"
+        coords.update({rows: function.t, "t_prime": function.t_prime})
+        above = function.t_prime[None, :] > function.t[:, None]
+        data[name] = ((rows, "t_prime"), np.where(above, np.nan, function.values))
+        if name in solution.stderr:
+            data[f"{name}_stderr"] = ((rows, "t_prime"), np.where(above, np.nan, solution.stderr[name]))
+    out = xarray.Dataset(data, coords)
+    for name in out.variables:
+        out[name].attrs["long_name"] = LONG_NAMES.get(name, name)
+    out.attrs = {
+        "dmft_schema": SCHEMA,
+        "spec": json.dumps(solution.spec),
+        "status": solution.status,
+        "converged": int(solution.converged),
+        "created": solution.stats.get("created", ""),
+    }
+    return out
+
+
+# --- checkpoints -----------------------------------------------------------------------------
+
+
+def previous(path):
+    """Name of the generation before."""
+    return Path(f"{path}.1")
+
+
+def write_checkpoint(path, spec, state):
+    """Write a checkpoint atomically and keep the one before as ``path`` + ".1"."""
+    path = Path(path)
+    fresh = Path(f"{path}.new")
+    with atomic(fresh, overwrite=True) as f:
+        f.attrs.update({
+            "format": "dmft-checkpoint",
+            "dmft_schema": SCHEMA,
+            "dmft_version": versions()["dmft"],
+            "spec": json.dumps(spec),
+        })
+        _put(f, state)
+        f.attrs["complete"] = 1
+    if path.exists():
+        os.replace(path, previous(path))
+    os.replace(fresh, path)
+
+
+def _put(group, state):
+    for key, value in state.items():
+        if isinstance(value, dict):
+            _put(group.create_group(key), value)
+        elif isinstance(value, list):
+            sub = group.create_group(key)
+            sub.attrs["list"] = 1
+            _put(sub, {str(i): item for i, item in enumerate(value)})
+        elif isinstance(value, np.ndarray):
+            group.create_dataset(key, data=value)
+        else:
+            group.attrs[key] = value
+
+
+def _get(group):
+    import h5py
+
+    out = {k: (_get(v) if isinstance(v, h5py.Group) else v[()]) for k, v in group.items()}
+    out.update({k: v for k, v in group.attrs.items() if k != "list"})
+    if "list" in group.attrs:
+        return [out[str(i)] for i in range(len(out))]
+    return out
+
+
+def read_checkpoint(path):
+    """(spec, state) of the newest readable generation."""
+    path = Path(path)
+    candidates = [path, Path(f"{path}.new"), previous(path)]
+    problems = []
+    for candidate in candidates:
+        if not candidate.exists():
+            continue
+        try:
+            with _open(candidate, ("dmft-checkpoint",)) as f:
+                if f.attrs.get("complete") != 1:
+                    raise FileFormatError(f"{candidate} is incomplete")
+                return json.loads(f.attrs["spec"]), _get(f)
+        except (FileFormatError, OSError, KeyError, RuntimeError) as error:
+            problems.append(str(error))
+    if not problems:
+        raise FileNotFoundError(f"checkpoint {path} does not exist")
+    raise FileFormatError("; ".join(problems))

@@ -1,0 +1,528 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+"""Panel solver of the two-time equations on a uniform grid (numbers in, numbers out).
+
+Method
+------
+Time is cut into panels of ``K = 6`` equal steps.  Inside a panel every function
+of time is the polynomial of degree K through its K + 1 nodes, so that with the
+integration matrix ``A[i, l] = int_0^i l_l(x) dx`` of the Lagrange polynomials
+
+    X(t_i) = X(t_0) + h sum_l A[i, l] dX/dt(t_l)                (time stepping)
+    int over a whole panel = h sum_l A[K, l] f(t_l)             (Newton-Cotes, order 8)
+    int up to node i       = h sum_l A[i, l] f(t_l)             (end pieces)
+
+C(t, t') and R(t, t') are smooth only for t >= t'.  In the blocks on the diagonal
+(both times in one panel) the solver therefore carries the analytic continuation
+of the branch t >= t' to t < t': the same differential equations in t, started
+from the value 1 on the diagonal, hold there too.  So no formula near the
+diagonal, at t' = 0 or in the first steps is of lower order, and there are no
+starting values.
+
+quadrature: the history pass multiplies everything with the composite weights w
+as if no column cut a panel in two.  For the column t' inside panel q, the pieces
+of panel q left and right of t' are then corrected by small matrices ("table")
+made once per panel from the continued diagonal block.
+
+All K rows of a panel are solved together: the term -mu(t) X(t, t') and the part of
+the memory inside the panel are implicit and linear in a column; the rest
+(Sigma and D of the new rows over the history, mu) is iterated.  Every iteration is
+one pass over the two stored triangles that serves the K + 1 rows of the panel at
+once, so the number of passes per step is that of the iterations divided by K.
+"""
+import numpy as np
+from cython.parallel cimport prange
+from libc.math cimport exp, fabs, isfinite, sqrt
+from libc.string cimport memcpy, memset
+from scipy.linalg.cython_lapack cimport dgesv
+
+cdef extern from "panel.h" nogil:
+    size_t row_start(Py_ssize_t s)
+    ctypedef struct kernel_set "struct panel_kernels":
+        const char *name
+        void (*history_pass)(const double *C, const double *R, Py_ssize_t s0, Py_ssize_t s1,
+                             const double *a, const double *d,
+                             double *xc, double *xr) noexcept nogil
+        void (*eval_rows)(Py_ssize_t n, int top, const double *c, const double *r, const double *w,
+                       const double *lane_coef, const double *beta, Py_ssize_t stride,
+                       double *a, double *d, double *z) noexcept nogil
+        double (*solve_columns)(Py_ssize_t n, const double *u, const double *v, const double *g,
+                             const double *f1, const double *m, double *x) noexcept nogil
+        void (*panel_columns)(Py_ssize_t n, const double *a, const double *d, const double *c,
+                           const double *r, const double *m, double *go, double *gm) noexcept nogil
+        void (*diagonal_corrections)(Py_ssize_t panels, const double *table, const double *h,
+                                     const double *weight, const double *w, const double *a,
+                                     const double *d, double *xc, double *xr) noexcept nogil
+    const kernel_set *select_kernels(const char *name)
+
+cdef enum:
+    K = 6               # steps per panel
+    NODES = 7           # nodes per panel, as in panel.h
+    L = 8               # lanes of a lane array, as in panel.h
+    BLOCK = 49          # NODES * NODES
+    SIDE = 35           # (NODES - 2) * NODES
+    TABLE = 105         # 3 * SIDE
+    MAX_POWER = 64
+    MAX_THREADS = 64
+
+cdef struct Panel:
+    Py_ssize_t index, base, n           # panel, its first node, number of finished times
+    double h
+    Py_ssize_t size                     # of the vector of unknowns, made of
+    double *c                           # C and R of the rows on the columns t' <= t_b,
+    double *r
+    double *EC                          # the continued diagonal block (row, column),
+    double *ER
+    double *m                           # and the overlap
+    double mu[NODES]
+    double f1[L]                        # signal force Q'(m)
+    double coef[MAX_POWER][L]           # k g_k / T_k(t) of the rows
+    double z[MAX_POWER][L]              # channel integrals of R Q_k'(C)
+    double sigma[BLOCK]                 # Sigma and D in the diagonal block
+    double d[BLOCK]
+
+
+# outcomes of PanelSolver.advance
+OK = 0
+NO_CONVERGENCE = 1
+NOT_FINITE = 2
+
+steps_per_panel = K
+max_power = MAX_POWER
+
+
+def integration_matrix():
+    """A[i, l] = int_0^i of the Lagrange polynomial l on the nodes 0..K, exactly rounded."""
+    from fractions import Fraction
+    out = np.zeros((NODES, NODES))
+    for l in range(NODES):
+        poly = [Fraction(1)]
+        for n in range(NODES):
+            if n != l:      # multiply by (x - n) / (l - n)
+                poly = [a - n * b for a, b in zip([Fraction(0)] + poly, poly + [Fraction(0)])]
+                poly = [a / (l - n) for a in poly]
+        for i in range(NODES):
+            out[i, l] = float(sum(c * Fraction(i) ** (d + 1) / (d + 1) for d, c in enumerate(poly)))
+    return out
+
+
+cdef class PanelSolver:
+    """State of one run and the method that advances it by a panel.
+
+    Parameters
+    ----------
+    edges : (P + 1,) float64
+        Times of the panel boundaries.
+    coefficients : (top + 1,) float64
+        Taylor coefficients g_k of Q(x) = sum_k g_k x^k, k = 0..top (g_0 = g_1 = 0).
+    inverse_temperature : (top + 1, 6 P + 1) float64
+        1 / T_k(t) of the annealing at every node (ones without annealing).
+    temperature, m0 : float
+    threads : int
+        The arrays of the run are public attributes; see ``state``.
+    """
+    cdef readonly Py_ssize_t panels, done, nodes
+    cdef readonly int top, threads
+    cdef readonly double temperature
+    cdef readonly long long iterations, pairs
+    cdef public object C, R, m, mu, energy, blocks_C, blocks_R, t
+    cdef double[::1] _C, _R, _m, _mu, _w, _h, _table, _coef, _t
+    cdef double[:, ::1] _energy, _beta
+    cdef double[:, :, ::1] _EC, _ER
+    cdef double[:, ::1] _a, _d, _xc, _xr
+    cdef double[::1] _x
+    cdef double GO[NODES][L]            # history part of the integrals of the panel's own columns
+    cdef double GM[L]                   # and of m
+    cdef Panel panel
+    cdef double[:, :, ::1] _xct, _xrt
+    cdef const kernel_set *kernels
+    cdef double A[NODES][NODES]
+    cdef double weight[NODES]
+
+    def __init__(self, edges, coefficients, inverse_temperature, double temperature, double m0,
+                 int threads=1, instruction_set=""):
+        cdef Py_ssize_t n
+        cdef int k
+        self.kernels = select_kernels(instruction_set.encode())
+        if self.kernels == NULL:
+            raise ValueError(f"instruction set {instruction_set!r} is not available here; "
+                             "allowed: 'baseline', 'avx2', 'avx512' (as far as the processor has "
+                             "them) or '' for the widest")
+        matrix = integration_matrix()
+        for k in range(NODES):
+            for n in range(NODES):
+                self.A[k][n] = matrix[k, n]
+            self.weight[k] = matrix[K, k]
+        edges = np.ascontiguousarray(edges, dtype=float)
+        self.panels = edges.size - 1
+        self.done = 0
+        self.nodes = K * self.panels + 1
+        self.threads = max(1, min(threads, MAX_THREADS))
+        self.temperature = temperature
+        h = np.diff(edges) / K
+        self._h = h
+        t = (edges[:-1, None] + h[:, None] * np.arange(K)).ravel()
+        self.t = np.append(t, edges[self.panels])
+        self._t = self.t
+        coefficients = np.ascontiguousarray(coefficients, dtype=float)
+        self.top = coefficients.size - 1
+        if self.top >= MAX_POWER:
+            raise ValueError(f"degree of Q is {self.top}; at most {MAX_POWER - 1} is allowed")
+        self._coef = coefficients
+        self._beta = np.ascontiguousarray(inverse_temperature, dtype=float)
+
+        n = self.nodes
+        size = n * (n + 1) // 2
+        self.C, self.R = np.empty(size), np.empty(size)
+        self.m, self.mu = np.zeros(n), np.zeros(n)
+        self.energy = np.zeros((self.top + 1, n))
+        self.blocks_C = np.zeros((self.panels, NODES, NODES))
+        self.blocks_R = np.zeros((self.panels, NODES, NODES))
+        self._attach()
+        self._w = np.zeros(n)
+        self._table = np.zeros(max(self.panels, 1) * TABLE)
+        self._a, self._d, self._xc, self._xr = (np.zeros((n, L)) for _ in range(4))
+        self._x = np.zeros(2 * n * L + 2 * BLOCK + NODES)
+        self._xct = np.zeros((self.threads - 1, n, L))
+        self._xrt = np.zeros((self.threads - 1, n, L))
+        self.iterations = self.pairs = 0
+
+        self._C[0] = self._R[0] = 1.0
+        self._m[0] = m0
+        self._mu[0] = temperature
+        for k in range(2, self.top + 1):
+            self._energy[k, 0] = -self._coef[k] * self._beta[k, 0] * m0 ** k
+            self._mu[0] -= k * self._energy[k, 0]
+
+    cdef _attach(self):
+        self._C, self._R, self._m, self._mu = self.C, self.R, self.m, self.mu
+        self._energy, self._EC, self._ER = self.energy, self.blocks_C, self.blocks_R
+
+    @property
+    def instruction_set(self):
+        """Name of the kernel set in use."""
+        return self.kernels.name.decode()
+
+    @property
+    def steps_done(self):
+        """Number of completed time steps."""
+        return self.done * K
+
+    def state(self):
+        """Everything a resumed run needs, for the completed part only."""
+        cdef Py_ssize_t n = self.done * K + 1
+        return {"C": self.C[:n * (n + 1) // 2], "R": self.R[:n * (n + 1) // 2],
+                "m": self.m[:n], "mu": self.mu[:n], "energy": self.energy[:, :n],
+                "blocks_C": self.blocks_C[:self.done], "blocks_R": self.blocks_R[:self.done],
+                "counters": np.array([self.done, self.iterations, self.pairs])}
+
+    def restore(self, state):
+        """Continue from ``state()`` of a run with the same parameters."""
+        cdef Py_ssize_t p
+        done, self.iterations, self.pairs = (int(x) for x in state["counters"])
+        n = done * K + 1
+        size = n * (n + 1) // 2
+        self.C[:size], self.R[:size] = state["C"], state["R"]
+        self.m[:n], self.mu[:n], self.energy[:, :n] = state["m"], state["mu"], state["energy"]
+        self.blocks_C[:done], self.blocks_R[:done] = state["blocks_C"], state["blocks_R"]
+        for p in range(done):
+            self._close(p)
+
+    def advance(self, double tol, int max_iterations=80):
+        """Solve one more panel; the implicit equations are iterated to ``tol``."""
+        cdef int status
+        if self.done >= self.panels:
+            raise IndexError("the grid is complete")
+        with nogil:
+            status = self._advance(tol, max_iterations)
+        return status
+
+    cdef void _close(self, Py_ssize_t p) noexcept nogil:
+        """Weights and correction table of a finished panel; counts it as done."""
+        cdef int i, l
+        cdef double h = self._h[p]
+        cdef double Wl
+        cdef double *tab = &self._table[p * TABLE]
+        cdef double *C = &self._EC[p, 0, 0]
+        cdef double *R = &self._ER[p, 0, 0]
+        for l in range(NODES):
+            self._w[p * K + l] += h * self.weight[l]
+        for i in range(1, K):
+            for l in range(NODES):
+                Wl = self.weight[l]
+                tab[(i - 1) * NODES + l] = h * (
+                    self.A[i][l] * C[i * NODES + l] + (Wl - self.A[i][l]) * C[l * NODES + i]
+                    - Wl * (C[l * NODES + i] if l >= i else C[i * NODES + l]))
+                tab[SIDE + (i - 1) * NODES + l] = h * R[i * NODES + l] * (
+                    self.A[i][l] - (Wl if l <= i else 0.0))
+                tab[2 * SIDE + (i - 1) * NODES + l] = h * R[l * NODES + i] * (
+                    (Wl - self.A[i][l]) - (Wl if l >= i else 0.0))
+        self.done = p + 1
+
+    cdef void _begin(self, Py_ssize_t p) noexcept nogil:
+        """Set up the panel and its first guess: every lag extrapolated along its diagonal where
+        there is enough history, along its column otherwise."""
+        cdef Panel *s = &self.panel
+        cdef Py_ssize_t b = p * K, n = b + 1, j, row, start
+        cdef int l, i, q, k
+        cdef double X[NODES][NODES]
+        cdef double x, ratio
+        s.index, s.base, s.n, s.h = p, b, n, self._h[p]
+        s.size = 2 * n * L + 2 * BLOCK + NODES
+        s.c = &self._x[0]
+        s.r = s.c + n * L
+        s.EC = s.r + n * L
+        s.ER = s.EC + BLOCK
+        s.m = s.ER + BLOCK
+        memset(s.c, 0, s.size * sizeof(double))
+        memset(s.f1, 0, sizeof(s.f1))
+        memset(s.coef, 0, sizeof(s.coef))
+        for k in range(2, self.top + 1):
+            for l in range(NODES):
+                s.coef[k][l] = k * self._coef[k] * self._beta[k, b + l]
+        if p == 0:
+            for l in range(NODES):
+                s.m[l], s.mu[l] = self._m[0], self._mu[0]
+                for i in range(NODES):
+                    s.EC[l * NODES + i] = exp((i - l) * s.h * self.temperature)
+                    s.ER[l * NODES + i] = exp((i - l) * s.h * self._mu[0])
+                s.c[l], s.r[l] = s.EC[l * NODES], s.ER[l * NODES]
+            return
+        ratio = self._h[p] / self._h[p - 1]
+        for l in range(NODES):
+            s.mu[l] = 0.0
+            for i in range(NODES):
+                x = 1.0
+                for q in range(NODES):
+                    if q != i:
+                        x = x * (K + l * ratio - q) / (i - q)
+                X[l][i] = x
+                s.m[l] += x * self._m[b - K + i]
+                s.mu[l] += x * self._mu[b - K + i]
+        s.m[0], s.mu[0] = self._m[b], self._mu[b]
+        for j in range(n):
+            s.c[j * L], s.r[j * L] = self._C[row_start(b) + j], self._R[row_start(b) + j]
+        for l in range(1, NODES):
+            for j in range(max(b - K + 1, 0), min(K + l, n)):   # too little history
+                start = row_start(b) + (j - l if j > l else 0)
+                s.c[j * L + l], s.r[j * L + l] = self._C[start], self._R[start]
+        for i in range(NODES):
+            row = row_start(b - K + i)
+            for l in range(1, NODES):
+                x = X[l][i]
+                for j in range(min(K + l, b - K + 1)):
+                    s.c[j * L + l] += x * self._C[row + j]
+                    s.r[j * L + l] += x * self._R[row + j]
+                for j in range(K + l, n):
+                    s.c[j * L + l] += x * self._C[row + j - K - l + i]
+                    s.r[j * L + l] += x * self._R[row + j - K - l + i]
+        memcpy(s.EC, &self._EC[p - 1, 0, 0], BLOCK * sizeof(double))
+        memcpy(s.ER, &self._ER[p - 1, 0, 0], BLOCK * sizeof(double))
+        for l in range(NODES):
+            s.EC[l * NODES], s.ER[l * NODES] = s.c[b * L + l], s.r[b * L + l]
+
+    cdef void _history(self, Py_ssize_t p) noexcept nogil:
+        """Memory integrals over the finished panels for all columns up to t_b, into xc and xr."""
+        cdef Py_ssize_t n = p * K + 1, j
+        cdef Py_ssize_t cut[MAX_THREADS + 1]
+        cdef int k, threads = self.threads if n > 256 else 1
+        cut[0] = 0
+        for k in range(1, threads):         # equal numbers of stored pairs
+            cut[k] = <Py_ssize_t>(n * sqrt(<double>k / threads))
+        cut[threads] = n
+        if threads == 1:
+            self._history_part(0, 0, n)
+        else:
+            for k in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                self._history_part(k, cut[k], cut[k + 1])
+            for k in range(threads - 1):
+                for j in range(cut[k + 2] * L):
+                    (&self._xc[0, 0])[j] += (&self._xct[k, 0, 0])[j]
+                    (&self._xr[0, 0])[j] += (&self._xrt[k, 0, 0])[j]
+        self.kernels.diagonal_corrections(p, &self._table[0], &self._h[0], self.weight, &self._w[0],
+                                          &self._a[0, 0], &self._d[0, 0], &self._xc[0, 0],
+                                          &self._xr[0, 0])
+        self.pairs += n * (n + 1) // 2
+
+    cdef void _history_part(self, int k, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
+        cdef double *xc = &self._xc[0, 0]
+        cdef double *xr = &self._xr[0, 0]
+        if k > 0:
+            xc, xr = &self._xct[k - 1, 0, 0], &self._xrt[k - 1, 0, 0]
+        memset(xc, 0, hi * L * sizeof(double))
+        memset(xr, 0, hi * L * sizeof(double))
+        self.kernels.history_pass(&self._C[0], &self._R[0], lo, hi, &self._a[0, 0],
+                                  &self._d[0, 0], xc, xr)
+
+    cdef double _kernels(self) noexcept nogil:
+        """Sigma and D of the present rows, energies and mu; returns the change of mu."""
+        cdef Panel *s = &self.panel
+        cdef Py_ssize_t b = s.base
+        cdef int l, i, q, k
+        cdef double x, y, g, change = 0.0
+        memset(s.z, 0, sizeof(s.z))
+        self.kernels.eval_rows(s.n, self.top, s.c, s.r, &self._w[0], &s.coef[0][0],
+                               &self._beta[0, 0], self.nodes, &self._a[0, 0], &self._d[0, 0],
+                               &s.z[0][0])
+        for l in range(NODES):
+            for i in range(NODES):
+                q = l * NODES + i
+                x, y = s.EC[q], 1.0
+                s.sigma[q] = s.d[q] = 0.0
+                for k in range(2, self.top + 1):
+                    g = s.coef[k][l] * self._beta[k, b + i]
+                    s.d[q] += g * x
+                    s.sigma[q] += g * (k - 1) * y * s.ER[q]
+                    s.z[k][l] += s.h * self.A[l][i] * s.ER[q] * g * x
+                    y = x
+                    x = x * s.EC[q]
+        for l in range(NODES):
+            x, y, s.f1[l] = self.temperature, s.m[l], 0.0
+            for k in range(2, self.top + 1):
+                s.f1[l] += s.coef[k][l] * y
+                y = y * s.m[l]
+                if l > 0:
+                    g = -self._coef[k] * self._beta[k, b + l] * y - s.z[k][l]
+                    self._energy[k, b + l] = g
+                    x -= k * g
+            if l > 0:
+                change = max(change, fabs(x - s.mu[l]) / (1.0 + fabs(x)))
+                s.mu[l] = x
+                if not isfinite(x):
+                    return x
+        return change
+
+    cdef double _columns(self) noexcept nogil:
+        """The columns t' <= t_b and m: one linear system for all of them.  Returns the largest
+        change (relative for m), negative if the system is singular."""
+        cdef Panel *s = &self.panel
+        cdef int l, i, q, info, six = K, rhs = L
+        cdef int pivot[NODES]
+        cdef double HL[BLOCK]               # implicit matrix: memory of the panel - mu
+        cdef double M[BLOCK]                # column-major for LAPACK
+        cdef double B[BLOCK]
+        cdef double u[L]
+        cdef double V[NODES][L]
+        cdef double zero[L]
+        cdef double x, change, scale
+        for l in range(NODES):
+            for i in range(NODES):
+                HL[l * NODES + i] = s.h * self.A[l][i] * s.sigma[l * NODES + i] - (s.mu[l] if l == i else 0.0)
+        for l in range(1, NODES):
+            for i in range(NODES):
+                x = 1.0 if l == i or i == 0 else 0.0
+                for q in range(NODES):
+                    x += s.h * self.A[l][q] * HL[q * NODES + i] * (1.0 if i == 0 else -1.0)
+                if i == 0:
+                    B[l - 1] = x
+                else:
+                    M[(i - 1) * K + l - 1] = x
+                B[(i + 1) * K + l - 1] = s.h * self.A[l][i]
+        dgesv(&six, &rhs, M, &six, pivot, B, &six, &info)
+        if info != 0:
+            return -1.0
+        memset(u, 0, sizeof(u))
+        memset(V, 0, sizeof(V))
+        memset(zero, 0, sizeof(zero))
+        u[0] = 1.0
+        for l in range(1, NODES):
+            u[l] = B[l - 1]
+            for q in range(NODES):
+                V[q][l] = B[(q + 1) * K + l - 1]
+        change = self.kernels.solve_columns(s.n, u, &V[0][0], &self._xc[0, 0], s.f1, &self._m[0], s.c)
+        change = max(change, self.kernels.solve_columns(s.n, u, &V[0][0], &self._xr[0, 0], zero,
+                                                        &self._m[0], s.r))
+        self.kernels.panel_columns(s.n, &self._a[0, 0], &self._d[0, 0], s.c, s.r, &self._m[0],
+                                   &self.GO[0][0], self.GM)
+        scale = 0.0
+        for l in range(NODES):
+            scale = max(scale, fabs(s.m[l]))
+        for l in range(1, NODES):
+            x = u[l] * s.m[0]
+            for q in range(NODES):
+                x += V[q][l] * (self.GM[q] + s.f1[q])
+            if scale > 0.0:
+                change = max(change, fabs(x - s.m[l]) / scale)
+            s.m[l] = x
+        for l in range(NODES):
+            s.EC[l * NODES], s.ER[l * NODES] = s.c[s.base * L + l], s.r[s.base * L + l]
+        return change
+
+    cdef double _block(self) noexcept nogil:
+        """The panel's own columns, continued to all rows; return value as ``_columns``."""
+        cdef Panel *s = &self.panel
+        cdef int l, i, q, j, info, two = 2, seven = NODES
+        cdef int pivot[NODES]
+        cdef double HL[BLOCK]
+        cdef double M[BLOCK]
+        cdef double B[2 * NODES]
+        cdef double G[NODES]
+        cdef double aj[BLOCK]
+        cdef double x, change = 0.0
+        for i in range(1, NODES):
+            for l in range(NODES):
+                G[l] = self.GO[i][l] + s.f1[l] * s.m[i]
+                for q in range(NODES):
+                    j = l * NODES + q
+                    aj[j] = s.h * (self.A[l][q] - self.A[i][q])
+                    HL[j] = aj[j] * s.sigma[j] - (s.mu[l] if l == q else 0.0)
+                    G[l] += s.h * self.A[i][q] * (s.sigma[j] * s.EC[i * NODES + q] + s.d[j] * s.ER[i * NODES + q])
+            for l in range(NODES):
+                B[l] = B[NODES + l] = 1.0
+                for q in range(NODES):
+                    B[l] += aj[l * NODES + q] * G[q]
+                for j in range(NODES):
+                    x = 0.0
+                    for q in range(NODES):
+                        x += aj[l * NODES + q] * HL[q * NODES + j]
+                    M[j * NODES + l] = (1.0 if j == l else 0.0) - x
+            dgesv(&seven, &two, M, &seven, pivot, B, &seven, &info)
+            if info != 0:
+                return -1.0
+            for l in range(NODES):
+                j = l * NODES + i
+                change = max(change, fabs(s.EC[j] - B[l]))
+                change = max(change, fabs(s.ER[j] - B[NODES + l]))
+                s.EC[j], s.ER[j] = B[l], B[NODES + l]
+        return change
+
+    cdef int _advance(self, double tol, int max_iterations) noexcept nogil:
+        cdef Panel *s = &self.panel
+        cdef double change, part, rate, last = 0.0
+        cdef int it
+        self._begin(self.done)
+        for it in range(max_iterations):
+            change = self._kernels()
+            if not isfinite(change):
+                return 2
+            self._history(s.index)
+            self.iterations += 1
+            part = self._columns()
+            change = part if part < 0.0 else max(change, part)
+            part = self._block()
+            change = part if part < 0.0 else max(change, part)
+            if change < 0.0 or not change < 1e12:
+                return 1
+            rate = change / last if last > 0.0 else 1.0
+            if change < 4e-16 or (rate < 0.9 and change * rate / (1.0 - rate) < tol):
+                self._kernels()
+                self._store()
+                return 0
+            last = change
+        return 1
+
+    cdef void _store(self) noexcept nogil:
+        """Append the rows of the panel to the triangles."""
+        cdef Panel *s = &self.panel
+        cdef Py_ssize_t b = s.base, j, start
+        cdef int l, i
+        for l in range(1, NODES):
+            start = row_start(b + l)
+            for j in range(s.n):
+                self._C[start + j], self._R[start + j] = s.c[j * L + l], s.r[j * L + l]
+            for i in range(1, l + 1):
+                self._C[start + b + i] = s.EC[l * NODES + i]
+                self._R[start + b + i] = s.ER[l * NODES + i]
+            self._m[b + l], self._mu[b + l] = s.m[l], s.mu[l]
+        memcpy(&self._EC[s.index, 0, 0], s.EC, BLOCK * sizeof(double))
+        memcpy(&self._ER[s.index, 0, 0], s.ER, BLOCK * sizeof(double))
+        self._close(s.index)
