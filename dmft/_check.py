@@ -37,9 +37,7 @@ def integer(name, value, *, low=None, high=None):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     value = int(value)
     if (low is not None and value < low) or (high is not None and value > high):
-        allowed = " and ".join(
-            text for text, x in ((f">= {low}", low), (f"<= {high}", high)) if x is not None
-        )
+        allowed = " and ".join(text for text, x in ((f">= {low}", low), (f"<= {high}", high)) if x is not None)
         raise ValueError(f"{name} = {value} is not allowed: it must be {allowed}")
     return value
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 OK, FAILED, USAGE, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 75, 130
 
+TABLES = ("model", "dynamics", "initial", "integrator", "run")
 MODEL_FLAGS = ("p", "delta2", "deltap")
 
 
@@ -93,29 +94,41 @@ def number_list(text):
 def add_problem(parser):
     """Flags that say what is solved; shared by solve and simulate."""
     group = parser.add_argument_group("model")
-    group.add_argument("--model", choices=["spiked-matrix-tensor", "mixed-spin"],
-                       help="default: spiked-matrix-tensor")
+    group.add_argument("--model", choices=["spiked-matrix-tensor", "mixed-spin"], help="default: spiked-matrix-tensor")
     group.add_argument("--p", type=int, help="order of the tensor, at least 3")
     group.add_argument("--delta2", type=number, help="noise of the matrix (inf: no matrix)")
     group.add_argument("--deltap", type=number, help="noise of the tensor (inf: no tensor)")
-    group.add_argument("--coupling", type=coupling, action="append", metavar="ORDER=STRENGTH",
-                       help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders")
+    group.add_argument(
+        "--coupling",
+        type=coupling,
+        action="append",
+        metavar="ORDER=STRENGTH",
+        help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders",
+    )
     group = parser.add_argument_group("dynamics")
     group.add_argument("--dynamics", choices=["langevin", "gradient-flow"], help="default: langevin")
     group.add_argument("--temperature", type=number, help="bath temperature of langevin, default 1")
-    group.add_argument("--annealing", type=annealing, action="append", metavar="ORDER:SCHEDULE",
-                       help="temperature of one channel: 3:2.0, 3:exponential:AMPLITUDE:TAU or "
-                            "3:piecewise:0=10,5=1; repeat for several channels")
+    group.add_argument(
+        "--annealing",
+        type=annealing,
+        action="append",
+        metavar="ORDER:SCHEDULE",
+        help="temperature of one channel: 3:2.0, 3:exponential:AMPLITUDE:TAU or "
+        "3:piecewise:0=10,5=1; repeat for several channels",
+    )
     parser.add_argument("--m0", type=number, help="overlap with the signal at t = 0, default 0")
     parser.add_argument("--t-max", type=number, help="final time")
-    parser.add_argument("--spec", type=Path, metavar="FILE.toml",
-                        help="tables [model], [dynamics], [initial], [integrator], [run]; flags override")
+    parser.add_argument(
+        "--spec",
+        type=Path,
+        metavar="FILE.toml",
+        help="tables [model], [dynamics], [initial], [integrator], [run]; flags override",
+    )
 
 
 def add_output(parser, default):
     """Flags about results."""
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE.h5",
-                        help=f"result file, default {default}")
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE.h5", help=f"result file, default {default}")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result or plot")
     parser.add_argument("--plot", type=Path, metavar="FIGURE", help="also draw the overview (.png, .pdf, .svg)")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
@@ -124,10 +137,20 @@ def add_output(parser, default):
 
 def add_limits(parser):
     """Flags about checkpoints."""
-    parser.add_argument("--checkpoint-every", type=number, metavar="SECONDS", default=300.0,
-                        help="seconds between checkpoints, default 300")
-    parser.add_argument("--time-limit", type=number, metavar="SECONDS", default=math.inf,
-                        help="write a checkpoint and exit 75 after so many seconds")
+    parser.add_argument(
+        "--checkpoint-every",
+        type=number,
+        metavar="SECONDS",
+        default=300.0,
+        help="seconds between checkpoints, default 300",
+    )
+    parser.add_argument(
+        "--time-limit",
+        type=number,
+        metavar="SECONDS",
+        default=math.inf,
+        help="write a checkpoint and exit 75 after so many seconds",
+    )
 
 
 def build_parser():
@@ -139,15 +162,17 @@ def build_parser():
     except PackageNotFoundError:
         release = "unknown"
     parser = Parser(
-        prog="dmft", description="Exact dynamical mean-field theory curves of high-dimensional optimisation.",
+        prog="dmft",
+        description="Exact dynamical mean-field theory curves of high-dimensional optimisation.",
         epilog="exit codes: 0 done, 1 solver failed (partial result kept), 2 bad usage, "
-               "75 stopped with a checkpoint, 130 interrupted (partial result kept)",
+        "75 stopped with a checkpoint, 130 interrupted (partial result kept)",
     )
     parser.add_argument("--version", action="version", version=f"dmft {release}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     p = commands.add_parser(
-        "solve", help="solve the two-time equations",
+        "solve",
+        help="solve the two-time equations",
         description="Solve the two-time equations and write an HDF5 file.",
         epilog="example: dmft solve --p 3 --delta2 0.5 --deltap 1 --m0 1e-2 --t-max 20 -o run.h5 --plot run.png",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -158,12 +183,15 @@ def build_parser():
     group.add_argument("--dt", type=number, help="time step")
     group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
     group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
-    p.add_argument("--save-at", type=number_list, metavar="T1,T2,...",
-                   help="keep only these rows of C and R")
-    p.add_argument("--event", type=crossing, action="append", metavar="NAME=LEVEL",
-                   help="report the times at which a scalar crosses a level")
-    p.add_argument("--stop-at", type=crossing, action="append", metavar="NAME=LEVEL",
-                   help="as --event, and stop there")
+    p.add_argument("--save-at", type=number_list, metavar="T1,T2,...", help="keep only these rows of C and R")
+    p.add_argument(
+        "--event",
+        type=crossing,
+        action="append",
+        metavar="NAME=LEVEL",
+        help="report the times at which a scalar crosses a level",
+    )
+    p.add_argument("--stop-at", type=crossing, action="append", metavar="NAME=LEVEL", help="as --event, and stop there")
     add_output(p, "dmft-run.h5")
     p.add_argument("--checkpoint", type=Path, metavar="FILE", help="write checkpoints to this file")
     add_limits(p)
@@ -171,7 +199,8 @@ def build_parser():
     p.set_defaults(run=command_solve)
 
     p = commands.add_parser(
-        "resume", help="continue a run from its checkpoint",
+        "resume",
+        help="continue a run from its checkpoint",
         description="Continue a run from its checkpoint, bit for bit on the same machine.",
         epilog="example: dmft resume run.ckpt -o run.h5",
     )
@@ -181,7 +210,8 @@ def build_parser():
     p.set_defaults(run=command_resume)
 
     p = commands.add_parser(
-        "simulate", help="finite-N simulation of the same problem",
+        "simulate",
+        help="finite-N simulation of the same problem",
         description="Simulate the dynamics at finite N: mean and standard error over samples.",
         epilog="example: dmft simulate --p 3 --delta2 0.5 --deltap 1 --m0 0.1 --t-max 5 --N 200 -o sim.h5",
     )
@@ -195,18 +225,30 @@ def build_parser():
     add_output(p, "dmft-simulation.h5")
     p.set_defaults(run=command_simulate)
 
-    p = commands.add_parser("info", help="say what is in a file", description="Say what is in a result file.",
-                            epilog="example: dmft info run.h5")
+    p = commands.add_parser(
+        "info",
+        help="say what is in a file",
+        description="Say what is in a result file.",
+        epilog="example: dmft info run.h5",
+    )
     p.add_argument("file", type=Path)
     p.add_argument("--json", action="store_true", help="as JSON")
     p.set_defaults(run=command_info)
 
-    p = commands.add_parser("plot", help="plot a result file", description="Plot a result file.",
-                            epilog="example: dmft plot run.h5 --kind fdt -o fdt.png")
+    p = commands.add_parser(
+        "plot",
+        help="plot a result file",
+        description="Plot a result file.",
+        epilog="example: dmft plot run.h5 --kind fdt -o fdt.png",
+    )
     p.add_argument("file", type=Path)
     p.add_argument("-o", "--out", type=Path, metavar="FIGURE", help="default: the file's name with .png")
-    p.add_argument("--kind", default="overview", metavar="KIND",
-                   help="overview (default), overlap, energy, multiplier, correlation, response or fdt")
+    p.add_argument(
+        "--kind",
+        default="overview",
+        metavar="KIND",
+        help="overview (default), overlap, energy, multiplier, correlation, response or fdt",
+    )
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
     p.set_defaults(run=command_plot)
     return parser
@@ -222,20 +264,17 @@ def spec_of(args):
             raise UsageError(f"--spec {args.spec}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"--spec {args.spec}: {error}") from None
-    tables = {name: dict(spec.get(name, {})) for name in ("model", "dynamics", "initial", "integrator", "run")
-              if isinstance(spec.get(name, {}), dict)}
+    tables = {name: spec.get(name, {}) for name in TABLES}
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise UsageError(f"--spec: {name} must be a table, got {table!r}")
     spec = {**spec, **tables}
-    if args.model is not None and args.model != tables["model"].get("kind", args.model):
-        tables["model"].clear()
-    if args.model is not None or not tables["model"]:
-        tables["model"]["kind"] = args.model or ("mixed-spin" if args.coupling else "spiked-matrix-tensor")
+    default = "mixed-spin" if args.coupling else "spiked-matrix-tensor"
+    choose_kind(tables["model"], args.model, default)
+    choose_kind(tables["dynamics"], args.dynamics, "langevin")
     set_flags(tables["model"], args, MODEL_FLAGS)
     if args.coupling:
         tables["model"]["couplings"] = {str(p): g for p, g in args.coupling}
-    if args.dynamics is not None and args.dynamics != tables["dynamics"].get("kind", args.dynamics):
-        tables["dynamics"].clear()
-    if args.dynamics is not None or not tables["dynamics"]:
-        tables["dynamics"]["kind"] = args.dynamics or "langevin"
     set_flags(tables["dynamics"], args, ("temperature",))
     if args.annealing:
         tables["dynamics"]["annealing"] = dict(args.annealing)
@@ -243,6 +282,15 @@ def spec_of(args):
     if args.t_max is not None:
         tables["run"]["t_max"] = args.t_max
     return spec
+
+
+def choose_kind(table, flag, default):
+    """Kind of a table: the flag, which makes a table of another kind void, or what it says."""
+    if flag is not None and flag != table.get("kind", default):
+        table.clear()
+    if flag is not None:
+        table["kind"] = flag
+    table.setdefault("kind", default)
 
 
 def set_flags(table, args, names):
@@ -319,8 +367,10 @@ def summary(solution):
         "message": solution.message,
         "t": float(solution.t[-1]),
         "final": last,
-        "events": [{"name": o.event.name, "level": o.event.level, "time": o.time, "direction": o.direction}
-                   for o in solution.events],
+        "events": [
+            {"name": o.event.name, "level": o.event.level, "time": o.time, "direction": o.direction}
+            for o in solution.events
+        ],
         "stats": specs.plain(solution.stats),
         "spec": solution.spec,
     }
@@ -334,8 +384,12 @@ def deliver(args, solution, out):
         say(args, f"{o.event.name} crosses {o.event.level:g} at t = {o.time:.10g}")
     error = solution.stats.get("error")
     if error:
-        say(args, "estimated errors: " + ", ".join(f"{k} {v:.1e}" for k, v in error.items())
-            + " (m relative, others absolute)")
+        say(
+            args,
+            "estimated errors: "
+            + ", ".join(f"{k} {v:.1e}" for k, v in error.items())
+            + " (m relative, others absolute)",
+        )
     if args.plot is not None:
         from . import plot
 
@@ -406,8 +460,10 @@ def report_estimate(args, data):
     if args.json:
         print(json.dumps(data))
     else:
-        print(f"steps {data['steps']}, dt {data['dt']:.4g}, memory {data['bytes'] / 1e6:.1f} MB "
-              f"({data['bytes']} bytes), about {data['seconds']:.2g} s")
+        print(
+            f"steps {data['steps']}, dt {data['dt']:.4g}, memory {data['bytes'] / 1e6:.1f} MB "
+            f"({data['bytes']} bytes), about {data['seconds']:.2g} s"
+        )
         if data["available"] < data["bytes"]:
             print(f"does not fit: {data['available']:.0f} bytes are available")
     return OK
@@ -419,8 +475,11 @@ def command_resume(args):
 
     out = check_outputs(args, "dmft-run.h5")
     progress = False if args.quiet else None
-    solution = guarded(args, out, lambda: resume(
-        args.file, every=args.checkpoint_every, time_limit=args.time_limit, progress=progress))
+    solution = guarded(
+        args,
+        out,
+        lambda: resume(args.file, every=args.checkpoint_every, time_limit=args.time_limit, progress=progress),
+    )
     return finish(args, solution, out, args.file)
 
 
@@ -434,8 +493,14 @@ def command_simulate(args):
         kwargs.pop(name)
     out = check_outputs(args, "dmft-simulation.h5")
     solution = simulate(
-        **kwargs, N=args.N, samples=args.samples, dt=args.dt, records=args.records, seed=args.seed,
-        workers=args.workers, progress=False if args.quiet else None,
+        **kwargs,
+        N=args.N,
+        samples=args.samples,
+        dt=args.dt,
+        records=args.records,
+        seed=args.seed,
+        workers=args.workers,
+        progress=False if args.quiet else None,
     )
     return deliver(args, solution, out)
 
@@ -450,12 +515,16 @@ def command_info(args):
         print(json.dumps(data))
         return OK
     rows = [
-        ("model", solution.model), ("dynamics", solution.dynamics), ("integrator", solution.integrator),
+        ("model", solution.model),
+        ("dynamics", solution.dynamics),
+        ("integrator", solution.integrator),
         ("status", f"{solution.status}: {solution.message}"),
         ("times", f"{len(solution.t)} in [0, {solution.t[-1]:g}]"),
         ("final", ", ".join(f"{k} = {v:.8g}" for k, v in data["final"].items())),
-        ("events", ", ".join(f"{o.event.name} = {o.event.level:g} at {o.time:.10g}" for o in solution.events)
-         or "none"),
+        (
+            "events",
+            ", ".join(f"{o.event.name} = {o.event.level:g} at {o.time:.10g}" for o in solution.events) or "none",
+        ),
         ("rows of C", "none" if solution.C is None else len(solution.C.t)),
     ]
     rows += [(k, json.dumps(v)) for k, v in data["stats"].items()]

@@ -52,9 +52,7 @@ class Piecewise:
 
     def __post_init__(self):
         times = _check.times("times", self.times)
-        values = tuple(
-            _check.real("temperatures", x, above=0) for x in np.atleast_1d(self.temperatures).tolist()
-        )
+        values = tuple(_check.real("temperatures", x, above=0) for x in np.atleast_1d(self.temperatures).tolist())
         if len(values) != times.size:
             raise ValueError(f"temperatures has {len(values)} entries: it must have {times.size}, as times")
         object.__setattr__(self, "times", tuple(times.tolist()))

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _check
 
-NODES = 7  # points of the local polynomials: those of one panel of the uniform grid
+PANEL = 6  # steps per panel of the uniform grid
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Occurrence:
     direction: int
 
 
-def local_polynomial(t, y, x, block=NODES - 1):
-    """Interpolate y(t) at x with the polynomial through the nodes of the panel around x.
+def local_polynomial(t, y, x, block=PANEL):
+    """Interpolate y(t) at x with the polynomial through the nodes around the panel of x.
 
     Parameters
     ----------
@@ -75,15 +75,18 @@ def local_polynomial(t, y, x, block=NODES - 1):
     return np.einsum("ki,ki->k", weights, y[index])
 
 
-def panel_weights(t, x, block=NODES - 1, size=None):
-    """First node and Lagrange weights of the panel polynomial at each x.
+def panel_weights(t, x, block=PANEL, size=None):
+    """First node and Lagrange weights of the local polynomial at each x.
 
-    ``size`` (default: all of ``t``) is the number of usable nodes for each x.
+    The nodes are those of the panel of x and the one before it (order 8 for panels of six steps);
+    for single intervals (``block`` = 1) just its ends.  ``size`` (default: all of ``t``) is the
+    number of usable nodes for each x.
     """
-    n = len(t) if size is None else size
-    width = min(block + 1, int(np.min(n)))
-    cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, np.asarray(n) - 1)
-    first = np.minimum(block * (cell // block), n - width)
+    n = np.broadcast_to(len(t) if size is None else size, x.shape)
+    extra = 1 if block > 1 else 0
+    width = min(block + 1 + extra, int(n.min())) if x.size else 1
+    cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, n - 1)
+    first = np.clip(block * (cell // block) - extra, 0, n - width)
     nodes = t[first[:, None] + np.arange(width)]
     return first, lagrange(nodes, x)
 

@@ -12,8 +12,8 @@ class TwoTime:
     """A two-time function on stored rows: f(t, t') for t in ``t`` and grid times t' <= t.
 
     Call it, ``C(t, s)`` with t >= s (broadcast), to interpolate.  When every time step is
-    stored the interpolation is the integrator's own panel polynomial (order 7 in both
-    times, along rays t'/t = const, so that it never leaves the triangle).  When only some
+    stored the interpolation is of order 8 (7 in the first panel) in both times, along rays
+    t'/t = const so that it never leaves the triangle.  When only some
     rows were kept (``save_at``), t must be one of them.
 
     Attributes
@@ -97,17 +97,21 @@ class TwoTime:
         return self._row_value(k, s)
 
     def _row_value(self, k, s):
-        """Panel interpolation along the rows k at the columns s."""
-        corner_rows = len(self._corner)
-        in_corner = (k < corner_rows) & self.complete
-        size = np.where(in_corner, min(corner_rows, len(self.t_prime)), self._lengths[k])
-        first, weights = panel_weights(self.t_prime, s, self.block, size)
-        column = first[:, None] + np.arange(weights.shape[1])
-        flat = np.minimum(self._starts[k][:, None] + column, len(self._data) - 1)
-        value = self._data[flat]
-        if np.any(in_corner):
-            value[in_corner] = self._corner[k[in_corner][:, None], column[in_corner]]
-        return np.einsum("ki,ki->k", weights, value)
+        """Local interpolation along the rows k at the columns s."""
+        out = np.empty(len(s))
+        corner = (k < len(self._corner)) & self.complete
+        if np.any(corner):  # the short first rows, continued beyond the diagonal
+            size = min(len(self._corner), len(self.t_prime))
+            first, weights = panel_weights(self.t_prime, s[corner], self.block, size)
+            column = first[:, None] + np.arange(weights.shape[1])
+            out[corner] = np.einsum("ki,ki->k", weights, self._corner[k[corner][:, None], column])
+        rest = ~corner
+        if np.any(rest):
+            k = k[rest]
+            first, weights = panel_weights(self.t_prime, s[rest], self.block, self._lengths[k])
+            index = (self._starts[k] + first)[:, None] + np.arange(weights.shape[1])
+            out[rest] = np.einsum("ki,ki->k", weights, self._data[index])
+        return out
 
     def keep(self, times):
         """The same function on the rows at ``times`` only, interpolated to them."""

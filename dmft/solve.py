@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _check, progress as progress_meter, spec as specs
+from . import _check
+from . import progress as progress_meter
+from . import spec as specs
 from .dynamics import GradientFlow, Langevin
 from .equations import TwoTimeEquations
 from .errors import SolverError
@@ -17,7 +19,6 @@ from .events import Crossing, Occurrence, find_crossings
 from .integrators import UniformGrid
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
-
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,7 @@ class Problem:
     @property
     def equations(self):
         """The equations as an integrator sees them."""
-        return TwoTimeEquations(
-            self.model.coefficients, self.dynamics.temperature, self.m0, self.dynamics.annealing
-        )
+        return TwoTimeEquations(self.model.coefficients, self.dynamics.temperature, self.m0, self.dynamics.annealing)
 
     @property
     def spec(self):
@@ -183,9 +182,7 @@ def solve(
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
     if checkpoint is not None and Path(checkpoint.path).exists():
-        raise FileExistsError(
-            f"checkpoint {checkpoint.path} exists: dmft.resume continues it; remove it to start anew"
-        )
+        raise FileExistsError(f"checkpoint {checkpoint.path} exists: dmft.resume continues it; remove it to start anew")
     meter = progress_meter.make(progress)
 
     return Job(problem, problem.start(), checkpoint, meter, callback).run()
@@ -379,8 +376,21 @@ class Job:
         stats["cpu_seconds"] = time.process_time() - cpu
         stats.update(provenance())
         p = self.problem
-        return Solution(t, scalars, C, R, p.model, p.dynamics, p.integrator, p.spec, status, message,
-                        stats, {}, occurrences)
+        return Solution(
+            t,
+            scalars,
+            C,
+            R,
+            p.model,
+            p.dynamics,
+            p.integrator,
+            p.spec,
+            status,
+            message,
+            stats,
+            {},
+            occurrences,
+        )
 
 
 class Signals:

@@ -47,7 +47,8 @@ def plain(value):
         return [plain(v) for v in value]
     if callable(value):
         name = getattr(value, "name", None) or (
-            f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', repr(value))}")
+            f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', repr(value))}"
+        )
         return {"kind": "function", "name": name}
     return value
 
@@ -75,7 +76,12 @@ def describe_simulation(model, dynamics, m0, t_max, N, samples, dt, records, see
         "dynamics": plain(dynamics),
         "initial": {"m0": m0},
         "simulation": {
-            "t_max": t_max, "N": N, "samples": samples, "dt": dt, "records": records, "seed": seed,
+            "t_max": t_max,
+            "N": N,
+            "samples": samples,
+            "dt": dt,
+            "records": records,
+            "seed": seed,
         },
     }
 

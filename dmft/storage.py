@@ -85,23 +85,27 @@ def save(solution, path, overwrite=False):
     """Write a solution; returns the path."""
     with atomic(path, overwrite) as f:
         created = solution.stats.get("created", provenance()["created"])
-        f.attrs.update({
-            "format": "dmft-run",
-            "dmft_schema": SCHEMA,
-            "dmft_version": versions()["dmft"],
-            "created": created,
-            "spec": json.dumps(solution.spec),
-            "converged": int(solution.converged),
-            "status": solution.status,
-            "message": solution.message,
-            "stats": json.dumps(solution.stats),
-            "events": json.dumps([
-                {**specs.plain(o.event), "time": o.time, "occurred_direction": o.direction}
-                for o in solution.events
-            ]),
-            "steps": solution.stats.get("steps", len(solution.t) - 1),
-            "seconds": solution.stats.get("seconds", 0.0),
-        })
+        f.attrs.update(
+            {
+                "format": "dmft-run",
+                "dmft_schema": SCHEMA,
+                "dmft_version": versions()["dmft"],
+                "created": created,
+                "spec": json.dumps(solution.spec),
+                "converged": int(solution.converged),
+                "status": solution.status,
+                "message": solution.message,
+                "stats": json.dumps(solution.stats),
+                "events": json.dumps(
+                    [
+                        {**specs.plain(o.event), "time": o.time, "occurred_direction": o.direction}
+                        for o in solution.events
+                    ]
+                ),
+                "steps": solution.stats.get("steps", len(solution.t) - 1),
+                "seconds": solution.stats.get("seconds", 0.0),
+            }
+        )
         _scale(f, "t", solution.t)
         for name, values in solution.scalars.items():
             _dataset(f, name, values, ["t"])
@@ -150,8 +154,14 @@ def _write_two_time(f, name, function, stderr):
     for key, square in arrays.items():
         shape = (len(function.t), len(function.t_prime))
         dataset = f.create_dataset(
-            key, shape, dtype="f8", fillvalue=np.nan, compression="gzip", compression_opts=1,
-            shuffle=True, chunks=tuple(min(CHUNK, n) for n in shape),
+            key,
+            shape,
+            dtype="f8",
+            fillvalue=np.nan,
+            compression="gzip",
+            compression_opts=1,
+            shuffle=True,
+            chunks=tuple(min(CHUNK, n) for n in shape),
         )
         for lo in range(0, shape[0], CHUNK):
             hi = min(lo + CHUNK, shape[0])
@@ -187,8 +197,7 @@ def _open(path, formats):
         version = f.attrs.get("dmft_version", "?")
         f.close()
         raise FileFormatError(
-            f"{path} has schema {schema}, this version reads up to {SCHEMA}: "
-            f"install dmft {version} or newer"
+            f"{path} has schema {schema}, this version reads up to {SCHEMA}: install dmft {version} or newer"
         )
     return f
 
@@ -243,9 +252,19 @@ def _read(f):
         events.append(Occurrence(Crossing(**table), time, direction))
     kwargs = specs.arguments(spec) if "run" in spec else specs.simulation_arguments(spec)
     return Solution(
-        t, scalars, two_time["C"], two_time["R"], kwargs["model"], kwargs["dynamics"],
-        kwargs.get("integrator"), spec, f.attrs["status"], f.attrs["message"],
-        json.loads(f.attrs["stats"]), stderr, events,
+        t,
+        scalars,
+        two_time["C"],
+        two_time["R"],
+        kwargs["model"],
+        kwargs["dynamics"],
+        kwargs.get("integrator"),
+        spec,
+        f.attrs["status"],
+        f.attrs["message"],
+        json.loads(f.attrs["stats"]),
+        stderr,
+        events,
     )
 
 
@@ -311,12 +330,14 @@ def write_checkpoint(path, spec, state):
     path = Path(path)
     fresh = Path(f"{path}.new")
     with atomic(fresh, overwrite=True) as f:
-        f.attrs.update({
-            "format": "dmft-checkpoint",
-            "dmft_schema": SCHEMA,
-            "dmft_version": versions()["dmft"],
-            "spec": json.dumps(spec),
-        })
+        f.attrs.update(
+            {
+                "format": "dmft-checkpoint",
+                "dmft_schema": SCHEMA,
+                "dmft_version": versions()["dmft"],
+                "spec": json.dumps(spec),
+            }
+        )
         _put(f, state)
         f.attrs["complete"] = 1
     if path.exists():

@@ -10,6 +10,7 @@ still converge, four times the step (1/8 and 1/64 of the work).  The differences
 observed rate of convergence and with it the error of the finest grid.
 """
 
+import contextlib
 import math
 import os
 import time
@@ -103,10 +104,8 @@ def available_memory():
         with open("/proc/meminfo") as f:
             limits += [1024 * int(line.split()[1]) for line in f if line.startswith("MemAvailable")]
     except OSError:
-        try:
+        with contextlib.suppress(AttributeError, ValueError, OSError):
             limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        except (AttributeError, ValueError, OSError):
-            pass
     try:
         with open("/sys/fs/cgroup/memory.max") as f, open("/sys/fs/cgroup/memory.current") as g:
             limits.append(int(f.read()) - int(g.read()))
@@ -205,8 +204,7 @@ class UniformRun:
         if need > have:
             raise MemoryError(
                 f"t_max = {self.t_max:g} with {steps} steps needs {need} bytes for C and R, "
-                f"{have:.0f} are available: use a smaller t_max or a larger "
-                + ("dt" if self.integrator.dt else "rtol")
+                f"{have:.0f} are available: use a smaller t_max or a larger " + ("dt" if self.integrator.dt else "rtol")
             )
 
     @property
@@ -256,10 +254,11 @@ class UniformRun:
             self.end_stage()
 
     def _stage_failed(self, too_coarse):
-        if too_coarse and self.level > 0:  # a pilot; do without it
+        if too_coarse and not self.final:  # a pilot; do without it
+            coarse = self.level > 0
             self.plan = self.plan[self.plan.index(self.level) + 1 :]
             self.stages = []
-            if self.plan == [0] and self.integrator.dt is not None:
+            if self.plan == [0] and coarse and self.integrator.dt is not None:
                 self._plan_finer_pilot()
             self._start()
             return
@@ -425,9 +424,7 @@ class Summary:
         self.scalars = {k: scalars[k].copy() for k in ("m", "mu", "energy")}
         n = len(self.t)
         (C, _), (R, _) = run.two_time(n)
-        spread = np.concatenate(
-            [np.arange(min(n, 13)), np.geomspace(1, max(n - 1, 1), 24), np.linspace(0, n - 1, 16)]
-        )
+        spread = np.concatenate([np.arange(min(n, 13)), np.geomspace(1, max(n - 1, 1), 24), np.linspace(0, n - 1, 16)])
         self.rows = np.unique(2 * (spread.astype(int) // 2))
         self.C, self.R = ([_row(data, i).copy() for i in self.rows] for data in (C, R))
         self.difference = None if before is None else self._compare(before, C, R)

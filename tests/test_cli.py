@@ -1,0 +1,237 @@
+"""The command line, run as processes where signals and exit codes matter."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import dmft
+from dmft.cli import main
+
+PROBLEM = ["--p", "3", "--delta2", "0.4", "--deltap", "1", "--m0", "0.05", "--t-max", "4"]
+
+
+def test_solve_info_and_plot(capsys, tmp_path):
+    assert main(["solve", *PROBLEM, "-o", "run.h5", "--plot", "run.png", "--json", "--event", "m=0.1"]) == 0
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    sol = dmft.load("run.h5")
+    assert answer["final"]["m"] == sol.m[-1]
+    assert answer["events"][0]["time"] == sol.escape_time("m", 0.1)
+    assert "wrote run.h5" in captured.err
+    assert (tmp_path / "run.png").read_bytes()[:4] == b"\x89PNG"
+    assert main(["info", "run.h5"]) == 0
+    assert "delta2=0.4" in capsys.readouterr().out
+    assert main(["info", "run.h5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stats"]["order"] == 8
+    for kind in ("overlap", "energy", "multiplier", "correlation", "response", "fdt"):
+        assert main(["plot", "run.h5", "--kind", kind, "-o", f"{kind}.pdf"]) == 0
+        assert (tmp_path / f"{kind}.pdf").stat().st_size > 1000
+
+
+def test_spec_file_and_flags_that_override(tmp_path, capsys):
+    (tmp_path / "run.toml").write_text(
+        """
+        [model]
+        kind = "spiked-matrix-tensor"
+        p = 3
+        delta2 = inf
+        deltap = 1.0
+        [dynamics]
+        kind = "langevin"
+        temperature = 0.5
+        [dynamics.annealing]
+        3 = {kind = "exponential", amplitude = 2.0, tau = 1.0}
+        [initial]
+        m0 = 0.1
+        [integrator]
+        rtol = 1e-4
+        [run]
+        t_max = 1.0
+        save_at = [0.5, 1.0]
+        events = [{name = "mu", level = 1.0, terminal = false}]
+        """
+    )
+    assert main(["solve", "--spec", "run.toml", "--delta2", "0.4", "--dt", "0.02", "--quiet"]) == 0
+    sol = dmft.load("dmft-run.h5")
+    assert sol.model == dmft.SpikedMatrixTensor(3, 0.4, 1.0)
+    assert sol.dynamics == dmft.Langevin(0.5, dmft.Annealing.exponential(3, 2.0, 1.0))
+    assert sol.integrator == dmft.UniformGrid(dt=0.02)
+    np.testing.assert_array_equal(sol.C.t, [0.5, 1.0])
+    assert capsys.readouterr() == ("", "")
+
+
+def test_mixed_spin_gradient_flow_and_stop(capsys):
+    argv = ["solve", "--coupling", "3=0.5", "--coupling", "4=0.1", "--dynamics", "gradient-flow", "--t-max", "50"]
+    assert main([*argv, "--stop-at", "energy=-1.0", "-o", "g.h5"]) == 0
+    sol = dmft.load("g.h5")
+    assert sol.status == "event"
+    assert sol.model == dmft.MixedSpin({3: 0.5, 4: 0.1})
+    assert "energy crosses -1" in capsys.readouterr().err
+
+
+def test_simulate(capsys):
+    argv = ["simulate", "--p", "3", "--delta2", "0.4", "--deltap", "1", "--m0", "0.2", "--t-max", "0.5"]
+    assert main([*argv, "--N", "20", "--samples", "3", "--records", "5", "-o", "sim.h5", "--plot", "sim.png"]) == 0
+    assert dmft.load("sim.h5").stderr["m"].shape == (5,)
+
+
+def test_dry_run_touches_nothing(capsys, tmp_path):
+    assert main(["solve", *PROBLEM, "--dt", "0.01", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    assert "steps 402" in out
+    assert "bytes" in out
+    assert main(["solve", *PROBLEM, "--dt", "0.01", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] > 16 * 401 * 402 / 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--p", "2", "--delta2", "1", "--deltap", "1", "--t-max", "1"], "p = 2 is not allowed"),
+        (["--p", "3", "--delta2", "-1", "--deltap", "1", "--t-max", "1"], "delta2 = -1.0 is not allowed"),
+        (["--p", "3", "--delta2", "nan", "--deltap", "1", "--t-max", "1"], "nan is not allowed"),
+        (["--p", "3", "--delta2", "1", "--t-max", "1"], "deltap must be given"),
+        (["--p", "3.5", "--delta2", "1", "--deltap", "1"], "invalid int value: '3.5'"),
+        (["--p", "3", "--delta2", "1", "--deltap", "1"], "t_max must be given"),
+        ([*PROBLEM[:-1], "-4"], "t_max = -4.0 is not allowed"),
+        ([*PROBLEM[:-1], "inf"], "t_max = inf is not allowed"),
+        ([*PROBLEM, "--m0", "1.5"], "m0 = 1.5 is not allowed"),
+        ([*PROBLEM, "--dt", "5"], "dt = 5.0 is not allowed: it must be at most t_max"),
+        ([*PROBLEM, "--dt", "0.1", "--rtol", "0.1"], "give only one"),
+        ([*PROBLEM, "--rtol", "2"], "rtol = 2.0 is not allowed"),
+        ([*PROBLEM, "--threads", "0"], "threads = 0 is not allowed"),
+        ([*PROBLEM, "--temperature", "-1"], "temperature = -1.0 is not allowed"),
+        ([*PROBLEM, "--dynamics", "gradient-flow", "--temperature", "1"], "unknown key 'temperature'"),
+        ([*PROBLEM, "--coupling", "3:1"], "not of the form ORDER=STRENGTH"),
+        ([*PROBLEM, "--annealing", "3:cosine:1"], "not of the form ORDER:TEMPERATURE"),
+        ([*PROBLEM, "--annealing", "4:2.0"], "order 4 is not a channel"),
+        ([*PROBLEM, "--annealing", "3:-1"], "temperatures[3] = -1.0 is not allowed"),
+        ([*PROBLEM, "--stop-at", "x=1"], "name = 'x' is not allowed"),
+        ([*PROBLEM, "--stop-at", "m"], "not of the form NAME=LEVEL"),
+        ([*PROBLEM, "--save-at", "1,x"], "not a comma-separated list"),
+        ([*PROBLEM, "--save-at", "1,9"], "save_at covers"),
+        ([*PROBLEM, "--plot", "run.xyz"], "unknown figure format"),
+        ([*PROBLEM, "-o", "none/run.h5"], "directory of none/run.h5 does not exist"),
+        ([*PROBLEM, "--time-limit", "1"], "--time-limit needs --checkpoint"),
+        ([*PROBLEM, "--checkpoint", "c", "--time-limit", "-1"], "time_limit = -1.0 is not allowed"),
+        ([*PROBLEM, "--spec", "none.toml"], "none.toml: No such file"),
+        ([*PROBLEM, "--unknown"], "unrecognized arguments: --unknown"),
+        (["--coupling", "3=1", "--t-max", "1", "--m0", "0.1"], "MixedSpin has no signal"),
+        (["--coupling", "3=-1", "--t-max", "1"], "couplings[3] = -1.0 is not allowed"),
+        (["--coupling", "1=1", "--t-max", "1"], "the order p = 1 is not allowed"),
+        (["--p", "3", "--delta2", "1", "--deltap", "1", "--t-max", "1e9", "--dt", "0.01"], "bytes for C and R"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(argv, text, capsys, tmp_path):
+    try:
+        code = main(["solve", *argv])
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    assert text in captured.err
+    assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model]\nq = 3", "unknown key 'q'"),
+        ("[modle]\np = 3", "unknown key 'modle' (did you mean 'model'?)"),
+        ("[run]\ntmax = 3", "unknown key 'tmax' (did you mean 't_max'?)"),
+        ("[model]\np = 'three'", "p must be an integer"),
+        ("[dynamics]\nkind = 'langevine'", "dynamics.kind = 'langevine' is not allowed"),
+        ("[integrator]\nstep = 1", "unknown key 'step'"),
+        ("model = 3", "model must be a table"),
+        ("[run]\nsave_at = 'often'", "save_at"),
+        ("[run]\nevents = [{name = 'm'}]", "run.events"),
+        ("[initial]\nm0 = true", "m0 must be a real number"),
+        ("[model", "spec.toml"),
+    ],
+)
+def test_bad_spec_is_one_line_and_exit_2(text, message, capsys, tmp_path):
+    (tmp_path / "spec.toml").write_text(text)
+    flags = [] if "model" in text or "m0" in text else PROBLEM
+    tensor = [] if "p = '" in text else ["--p", "3"]
+    flags = [*flags, "--delta2", "1", "--deltap", "1", "--t-max", "1", *tensor]
+    assert main(["solve", *flags, "--spec", "spec.toml"]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["spec.toml"]
+
+
+def test_existing_output_is_kept(capsys, tmp_path):
+    (tmp_path / "run.h5").write_text("precious")
+    assert main(["solve", *PROBLEM, "-o", "run.h5"]) == 2
+    assert "exists and is kept" in capsys.readouterr().err
+    assert (tmp_path / "run.h5").read_text() == "precious"
+    assert main(["plot", "run.h5", "-o", "x.png"]) == 2
+    assert "not a readable HDF5 file" in capsys.readouterr().err
+
+
+def test_solver_failure_keeps_the_partial_result(capsys):
+    argv = ["solve", "--coupling", "3=5", "--t-max", "10", "--dt", "0.5", "-o", "part.h5"]
+    with pytest.raises(SystemExit) as stop:
+        main(argv)
+    assert stop.value.code == 1
+    assert "did not converge" in capsys.readouterr().err
+    assert dmft.load("part.h5").status == "failed"
+
+
+LONG = [sys.executable, "-m", "dmft.cli", "solve", *PROBLEM[:-1], "40", "--dt", "0.005", "-o", "run.h5"]
+
+
+def start_and_signal(argv, number, wait_for=None):
+    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+    time.sleep(2.0)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def test_ctrl_c_leaves_a_usable_partial_file():
+    code, err = start_and_signal(LONG, signal.SIGINT)
+    assert code == 130, err
+    sol = dmft.load("run.h5")
+    assert sol.status == "interrupted"
+    assert len(sol.t) > 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_signals_write_a_checkpoint_and_exit_75(number, tmp_path):
+    code, err = start_and_signal([*LONG, "--checkpoint", "c.ckpt"], number)
+    assert code == 75, err
+    assert "dmft resume c.ckpt continues" in err
+    assert not (tmp_path / "run.h5").exists()
+    assert main(["resume", "c.ckpt", "-o", "run.h5", "--time-limit", "0.5", "--quiet"]) == 75
+
+
+def test_time_limit_and_resume(tmp_path):
+    argv = ["solve", *PROBLEM, "--dt", "0.01", "--checkpoint", "c.ckpt", "--quiet"]
+    code = main([*argv, "--time-limit", "1e-6"])
+    assert code == 75
+    while code == 75:
+        code = main(["resume", "c.ckpt", "--time-limit", "0.02", "--quiet", "-o", "run.h5"])
+    assert code == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+    whole = dmft.solve(
+        dmft.SpikedMatrixTensor(3, 0.4, 1.0), dmft.Langevin(), t_max=4.0, m0=0.05, integrator=dmft.UniformGrid(dt=0.01)
+    )
+    np.testing.assert_array_equal(dmft.load("run.h5").m, whole.m)
+
+
+def test_module_runs_without_a_terminal():
+    run = subprocess.run(
+        [sys.executable, "-m", "dmft.cli", "--version"], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert run.stdout.startswith("dmft ")

@@ -1,0 +1,52 @@
+"""Plots draw what they say."""
+
+import numpy as np
+import pytest
+
+import dmft
+
+pytest.importorskip("matplotlib")
+MODEL = dmft.SpikedMatrixTensor(3, 0.4, 1.0)
+
+
+@pytest.fixture(scope="module")
+def sol():
+    return dmft.solve(MODEL, dmft.Langevin(1.0), t_max=10.0, m0=0.05)
+
+
+def lines(figure, axes=0):
+    return figure.axes[axes].get_lines()
+
+
+def test_overlap_over_simulation(sol):
+    sim = dmft.simulate(MODEL, dmft.Langevin(), t_max=1.0, N=20, samples=3, records=5, m0=0.05)
+    figure = dmft.plot.overlap({"theory": sol, "N = 20": sim}, log_t=True, log_m=True)
+    np.testing.assert_array_equal(lines(figure)[0].get_ydata(), sol.m)
+    assert len(figure.axes[0].containers) == 1
+
+
+def test_two_time_curves(sol):
+    (line,) = lines(dmft.plot.correlation(sol, t_w=[2.0], log=False))
+    tau, c = line.get_data()
+    np.testing.assert_allclose(c, sol.C(np.minimum(2.0 + tau, 10.0), 2.0))
+    (line,) = lines(dmft.plot.response(sol, t_w=[2.0]))
+    assert line.get_ydata()[0] == pytest.approx(1.0, abs=0.05)
+
+
+def test_fdt_integral_is_accurate(sol):
+    # without quenched forces C = exp(-T tau) = 1 - T chi
+    free = dmft.solve(dmft.SpikedMatrixTensor(3, np.inf, np.inf), dmft.Langevin(0.5), t_max=4.0)
+    line = lines(dmft.plot.fdt(free, t=4.0))[0]
+    c, chi = line.get_data()
+    np.testing.assert_allclose(chi, (1 - c) / 0.5, atol=1e-6)
+
+
+def test_every_kind(sol):
+    for kind in dmft.plot.KINDS:
+        assert dmft.plot.make(sol, kind).axes
+    with pytest.raises(ValueError, match="kind = 'pie' is not allowed"):
+        dmft.plot.make(sol, "pie")
+    few = dmft.solve(MODEL, dmft.Langevin(1.0), t_max=1.0, save_at=[1.0])
+    assert dmft.plot.overview(few).axes
+    with pytest.raises(ValueError, match="needs all rows of C"):
+        dmft.plot.correlation(few)
