@@ -105,6 +105,14 @@ def integration_matrix():
     return out
 
 
+def _aligned(*shape):
+    """Zeros that start on a cache line: the kernels are a quarter slower on lane arrays that do not."""
+    count = int(np.prod(shape))
+    raw = np.zeros(count + 8)
+    start = -(raw.ctypes.data // 8) % 8
+    return raw[start:start + count].reshape(shape)
+
+
 cdef class PanelSolver:
     """State of one run and the method that advances it by a panel.
 
@@ -180,10 +188,10 @@ cdef class PanelSolver:
         self._attach()
         self._w = np.zeros(n)
         self._table = np.zeros(max(self.panels, 1) * TABLE)
-        self._a, self._d, self._xc, self._xr = (np.zeros((n, L)) for _ in range(4))
-        self._x = np.zeros(2 * n * L + 2 * BLOCK + NODES)
-        self._xct = np.zeros((self.threads - 1, n, L))
-        self._xrt = np.zeros((self.threads - 1, n, L))
+        self._a, self._d, self._xc, self._xr = (_aligned(n, L) for _ in range(4))
+        self._x = _aligned(2 * n * L + 2 * BLOCK + NODES)
+        self._xct = _aligned(self.threads - 1, n, L)
+        self._xrt = _aligned(self.threads - 1, n, L)
         self.iterations = self.pairs = 0
 
         self._C[0] = self._R[0] = 1.0
