@@ -10,7 +10,10 @@ def real(name, value, *, low=None, high=None, above=None, below=None, inf=False)
     """A float within bounds (``low <= x <= high``, ``above < x < below``)."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {value!r}")
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a floating-point number") from None
     bounds = [
         text
         for text, present in (

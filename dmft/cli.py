@@ -7,6 +7,8 @@ signal or time limit with a checkpoint written, 130 interrupted (partial result 
 import argparse
 import json
 import math
+import os
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -22,7 +24,11 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Bad usage is one line on stderr."""
+    """Bad usage is one line on stderr; -1e-2 is a number and not a flag."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^-inf$")
 
     def error(self, message):
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -141,14 +147,12 @@ def add_limits(parser):
         "--checkpoint-every",
         type=number,
         metavar="SECONDS",
-        default=300.0,
         help="seconds between checkpoints, default 300",
     )
     parser.add_argument(
         "--time-limit",
         type=number,
         metavar="SECONDS",
-        default=math.inf,
         help="write a checkpoint and exit 75 after so many seconds",
     )
 
@@ -318,16 +322,20 @@ def solve_spec(args):
     return spec
 
 
-def check_outputs(args, default):
-    """Refuse before any work what could not be written after it."""
+def check_outputs(args, default, *checkpoints):
+    """Refuse before any work what could not be written after it; returns the result's path."""
+    from .storage import check_writable
+
     out = args.out or Path(default)
-    for path in (out, args.plot):
-        if path is None:
-            continue
+    paths = [out] + ([args.plot] if args.plot is not None else [])
+    for path in paths:
+        check_writable(path)
         if path.exists() and not args.overwrite:
             raise UsageError(f"{path} exists and is kept: choose another name or add --overwrite")
-        if not path.absolute().parent.is_dir():
-            raise UsageError(f"the directory of {path} does not exist")
+    everything = [path.resolve() for path in (*paths, *checkpoints)]
+    for path in everything:
+        if everything.count(path) > 1:
+            raise UsageError(f"{path.name} is given for two different outputs: choose different names")
     if args.plot is not None:
         check_figure(args.plot)
     return out
@@ -402,19 +410,20 @@ def deliver(args, solution, out):
 
 def finish(args, solution, out, checkpoint):
     """Deliver a solution of solve or resume and choose the exit code."""
-    if solution.status == "interrupted" and checkpoint is not None and "SIGINT" not in solution.message:
+    from .storage import previous
+
+    interrupted = solution.status == "interrupted"
+    if interrupted and checkpoint is not None and checkpoint.exists() and "SIGINT" not in solution.message:
         say(args, f"{solution.message}; dmft resume {checkpoint} continues")
         if args.json:
             print(json.dumps({**summary(solution), "checkpoint": str(checkpoint)}))
         return CHECKPOINTED
     deliver(args, solution, out)
-    if solution.status == "interrupted":
+    if interrupted:
         if checkpoint is not None:
-            say(args, f"dmft resume {checkpoint} continues")
+            say(args, f"dmft resume {checkpoint} -o {out} continues and replaces the partial result")
         return INTERRUPTED
     if checkpoint is not None:
-        from .storage import previous
-
         for path in (checkpoint, previous(checkpoint)):
             path.unlink(missing_ok=True)
     return OK
@@ -438,18 +447,18 @@ def command_solve(args):
     """dmft solve"""
     from . import spec as specs
     from .solve import Checkpoint, estimate, solve
+    from .storage import generations
 
     kwargs = specs.arguments(solve_spec(args))
     if args.dry_run:
         return report_estimate(args, estimate(**kwargs))
-    out = check_outputs(args, "dmft-run.h5")
     checkpoint = None
+    files = [] if args.checkpoint is None else generations(args.checkpoint)
+    out = check_outputs(args, "dmft-run.h5", *files)
     if args.checkpoint is not None:
-        checkpoint = Checkpoint(args.checkpoint, args.checkpoint_every, args.time_limit)
-        if not args.checkpoint.absolute().parent.is_dir():
-            raise UsageError(f"the directory of {args.checkpoint} does not exist")
-    elif args.time_limit != math.inf:
-        raise UsageError("--time-limit needs --checkpoint")
+        checkpoint = Checkpoint(args.checkpoint, **limits(args))
+    elif limits(args):
+        raise UsageError("--time-limit and --checkpoint-every need --checkpoint")
     progress = False if args.quiet else None
     solution = guarded(args, out, lambda: solve(**kwargs, checkpoint=checkpoint, progress=progress))
     return finish(args, solution, out, args.checkpoint)
@@ -469,17 +478,35 @@ def report_estimate(args, data):
     return OK
 
 
+def limits(args):
+    """Those of the checkpoint flags that were given, as arguments of Checkpoint."""
+    given = {"every": args.checkpoint_every, "time_limit": args.time_limit}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def is_partial(path, spec):
+    """Whether a file is the unfinished result of the same run."""
+    from .errors import FileFormatError
+    from .storage import load
+
+    try:
+        solution = load(path)
+    except (FileFormatError, OSError):
+        return False
+    return not solution.converged and solution.spec == spec
+
+
 def command_resume(args):
     """dmft resume"""
     from .solve import resume
+    from .storage import generations, read_checkpoint
 
-    out = check_outputs(args, "dmft-run.h5")
+    spec, _ = read_checkpoint(args.file)
+    out = args.out or Path("dmft-run.h5")
+    args.overwrite = args.overwrite or (out.is_file() and is_partial(out, spec))
+    check_outputs(args, out, *generations(args.file))
     progress = False if args.quiet else None
-    solution = guarded(
-        args,
-        out,
-        lambda: resume(args.file, every=args.checkpoint_every, time_limit=args.time_limit, progress=progress),
-    )
+    solution = guarded(args, out, lambda: resume(args.file, **limits(args), progress=progress))
     return finish(args, solution, out, args.file)
 
 
@@ -536,15 +563,14 @@ def command_info(args):
 def command_plot(args):
     """dmft plot"""
     from . import plot
-    from .storage import load
+    from .storage import check_writable, load
 
     if args.kind not in plot.KINDS:
         raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(plot.KINDS)}")
     out = args.out or args.file.with_suffix(".png")
     if out.exists() and not args.overwrite:
         raise UsageError(f"{out} exists and is kept: choose another name or add --overwrite")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(f"the directory of {out} does not exist")
+    check_writable(out)
     check_figure(out)
     save_figure(plot.make(load(args.file), args.kind), out)
     print(out)
@@ -555,13 +581,16 @@ def main(argv=None):
     """Entry point; returns the exit code."""
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args)
-    except (UsageError, ValueError, TypeError, MemoryError, OSError) as error:
+        code = args.run(args)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away
+        return OK
+    except (UsageError, ValueError, TypeError, MemoryError, OverflowError, OSError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"dmft {args.command}: {text}", file=sys.stderr)
         return USAGE
-    except BrokenPipeError:
-        return OK
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -31,12 +31,20 @@ class TwoTimeEquations:
             out[k] = g
         return out
 
-    def inverse_temperature(self, t):
-        """1/T_k(t) as an array (top + 1, len(t)); ones without annealing."""
+    def inverse_temperature(self, t, t_max=None):
+        """1/T_k(t) as an array (top + 1, len(t)); ones without annealing.
+
+        A schedule that is not defined beyond ``t_max`` keeps its last value there.
+        """
         out = np.ones((len(self.taylor()), len(t)))
         if self.annealing is not None:
+            inside = t if t_max is None else t[t <= t_max]
             for k in self.coefficients:
-                out[k] = self.annealing.inverse(k, t)
+                out[k, : len(inside)] = self.annealing.inverse(k, inside)
+                try:
+                    out[k, len(inside) :] = self.annealing.inverse(k, t[len(inside) :])
+                except (ValueError, TypeError, ArithmeticError):
+                    out[k, len(inside) :] = self.annealing.inverse(k, np.array([t_max]))
         return out
 
     def kinks(self):

@@ -57,7 +57,7 @@ class Occurrence:
 
 
 def local_polynomial(t, y, x, block=PANEL):
-    """Interpolate y(t) at x with the polynomial through the nodes around the panel of x.
+    """Interpolate y(t) at x with the polynomial through the nodes of the panel around x.
 
     Parameters
     ----------
@@ -70,25 +70,11 @@ def local_polynomial(t, y, x, block=PANEL):
     -------
     (k,) float64
     """
-    first, weights = panel_weights(t, x, block)
-    index = first[:, None] + np.arange(weights.shape[1])
-    return np.einsum("ki,ki->k", weights, y[index])
-
-
-def panel_weights(t, x, block=PANEL, size=None):
-    """First node and Lagrange weights of the local polynomial at each x.
-
-    The nodes are those of the panel of x and the one before it (order 8 for panels of six steps);
-    for single intervals (``block`` = 1) just its ends.  ``size`` (default: all of ``t``) is the
-    number of usable nodes for each x.
-    """
-    n = np.broadcast_to(len(t) if size is None else size, x.shape)
-    extra = 1 if block > 1 else 0
-    width = min(block + 1 + extra, int(n.min())) if x.size else 1
-    cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, n - 1)
-    first = np.clip(block * (cell // block) - extra, 0, n - width)
-    nodes = t[first[:, None] + np.arange(width)]
-    return first, lagrange(nodes, x)
+    width = min(block + 1, len(t))
+    cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, len(t) - 1)
+    first = np.minimum(block * (cell // block), len(t) - width)
+    index = first[:, None] + np.arange(width)
+    return np.einsum("ki,ki->k", lagrange(t[index], x), y[index])
 
 
 def lagrange(nodes, x):

@@ -20,7 +20,7 @@ def _time_axis(axes, t, log):
     if log and len(t) > 1:
         axes.set_xscale("log")
         axes.set_xlim(t[1], t[-1])
-    else:
+    elif t[-1] > t[0]:
         axes.set_xlim(t[0], t[-1])
     axes.set_xlabel("t")
 
@@ -93,8 +93,8 @@ def waiting_times(solution, count=5):
 
 def _needs(solution, name):
     function = getattr(solution, name)
-    if function is None or not function.complete:
-        raise ValueError(f"the plot needs all rows of {name}: solve without save_at")
+    if function is None or not function.complete or len(solution.t) < 3:
+        raise ValueError(f"the plot needs all rows of {name}: solve without save_at, and more than two times")
     return function
 
 
@@ -157,9 +157,10 @@ def overview(solution, *, log_t=False):
     _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
     _energy(axes[0, 1], {"": solution}, log_t)
     _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
-    if solution.C is not None and solution.C.complete:
+    long_enough = len(solution.t) > 2
+    if solution.C is not None and solution.C.complete and long_enough:
         _two_time(axes[1, 0], solution, "C", None, r"$C(t_w+\tau, t_w)$", True)
-    if solution.R is not None and solution.R.complete:
+    if solution.R is not None and solution.R.complete and long_enough:
         _two_time(axes[1, 1], solution, "R", None, r"$R(t_w+\tau, t_w)$", True)
         axes[1, 1].set_yscale("log")
         _fdt(axes[1, 2], solution)

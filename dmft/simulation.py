@@ -21,6 +21,7 @@ from . import spec as specs
 from .dynamics import GradientFlow, Langevin
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
+from .solve import check_channels, check_overlap
 
 
 def monomials(n, order):
@@ -99,8 +100,9 @@ class _Sample:
         """Brownian motion on the sphere for a time dt; its mean correlation is exact."""
         T = self.dynamics.temperature
         if T > 0:
-            sigma = math.sqrt(math.expm1(2 * T * dt * (1 - 1 / self.n)))
-            self.x = self.project(self.x + sigma * self.rng.standard_normal(self.n))
+            noise = self.rng.standard_normal(self.n)
+            memory = math.exp(-T * dt * (1 - 1 / self.n))
+            self.x = self.project(memory * self.x + math.sqrt(1 - memory**2) * noise)
 
     def step(self, t, dt):
         """Diffusion, drift (midpoint rule), diffusion: Strang splitting, weak order 2 in dt."""
@@ -197,12 +199,11 @@ def simulate(
     N = _check.integer("N", N, low=3)
     samples = _check.integer("samples", samples, low=2)
     dt = _check.real("dt", dt, above=0, high=t_max)
-    m0 = _check.real("m0", m0, low=-1, high=1)
+    m0 = check_overlap(model, m0)
+    check_channels(model, dynamics)
     records = _check.integer("records", records, low=2)
     seed = _check.integer("seed", seed, low=0)
     workers = _check.integer("workers", workers, low=1)
-    if m0 != 0 and not model.planted:
-        raise ValueError(f"m0 = {m0!r} is not allowed: {type(model).__name__} has no signal, m0 must be 0")
     if max(model.orders, default=2) > max_order:
         raise ValueError(f"order {max(model.orders)} is too large to simulate: at most {max_order}")
     need = min(workers, samples) * 8 * sum(monomials(N, k) for k in model.orders) + samples * 8 * records**2
@@ -245,7 +246,10 @@ def simulate(
     mean = {k: v.mean(axis=0) for k, v in raw.items()}
     stderr = {k: v.std(axis=0, ddof=1) / math.sqrt(samples) for k, v in raw.items()}
     square = mean.pop("C")
-    C = TwoTime(t, t, square[np.tril_indices(records)], square[:2, :2] + np.triu(square[:2, :2].T, 1), 1)
+    i = np.arange(records - 1)
+    pairs = square + np.tril(square, -1).T
+    blocks = np.stack([[pairs[i, i], pairs[i, i + 1]], [pairs[i + 1, i], pairs[i + 1, i + 1]]]).transpose(2, 0, 1)
+    C = TwoTime(t, t, square[np.tril_indices(records)], blocks, 1)
     stats = {
         "N": N,
         "samples": samples,

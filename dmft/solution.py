@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import _check
-from .events import find_crossings, local_polynomial, panel_weights
+from .events import find_crossings, lagrange, local_polynomial
 
 
 class TwoTime:
     """A two-time function on stored rows: f(t, t') for t in ``t`` and grid times t' <= t.
 
-    Call it, ``C(t, s)`` with t >= s (broadcast), to interpolate.  When every time step is
-    stored the interpolation is of order 8 (7 in the first panel) in both times, along rays
-    t'/t = const so that it never leaves the triangle.  When only some
-    rows were kept (``save_at``), t must be one of them.
+    Call it, ``C(t, s)`` with t >= s (broadcast), to interpolate on the integrator's own panel
+    polynomials (order 7 in both times for the uniform grid).  When only some rows were kept
+    (``save_at``), t must be one of them.
 
     Attributes
     ----------
@@ -28,15 +27,28 @@ class TwoTime:
         Lower-triangular array: 0 where t' > t.
     """
 
-    def __init__(self, t, t_prime, data, corner, block=6):
+    def __init__(self, t, t_prime, data, blocks, block=6):
         self.t = t
         self.t_prime = t_prime
         self.block = block
         self.complete = np.array_equal(t, t_prime)
+        # Near the diagonal the function is a polynomial on whole panels, continued to t' > t:
+        # its values on the panel nodes, (panels, block+1, block+1), or for kept rows at the
+        # row's time, (rows, block+1).
+        self.blocks = blocks
         self._lengths = np.searchsorted(t_prime, t, side="right")
         self._starts = np.concatenate([[0], np.cumsum(self._lengths)])
         self._data = data
-        self._corner = corner
+        self._panel_nodes = self._nodes_of_panels()
+
+    def _nodes_of_panels(self):
+        """(panels, block+1) node times; the last panel is completed beyond the end."""
+        n, b = len(self.t_prime), self.block
+        panels = max(1, -(-(n - 1) // b))
+        missing = panels * b + 1 - n
+        step = self.t_prime[-1] - self.t_prime[-2] if n > 1 else 1.0
+        t = np.append(self.t_prime, self.t_prime[-1] + step * np.arange(1, missing + 1))
+        return t[b * np.arange(panels)[:, None] + np.arange(b + 1)]
 
     @property
     def nbytes(self):
@@ -64,25 +76,46 @@ class TwoTime:
         if not (np.all(np.isfinite(t)) and np.all(np.isfinite(s))):
             raise ValueError("t and s must be finite")
         slack = 1e-12 * max(1.0, end)
-        if np.any(s > t) or np.any(s < 0) or np.any(t > end + slack):
-            bad = np.flatnonzero((s > t) | (s < 0) | (t > end + slack))[0]
-            raise ValueError(f"(t, s) = ({t[bad]}, {s[bad]}) is outside 0 <= s <= t <= {end}")
+        bad = (s > t) | (s < 0) | (t > end + slack)
+        if np.any(bad):
+            i = np.flatnonzero(bad)[0]
+            raise ValueError(f"(t, s) = ({t[i]}, {s[i]}) is outside 0 <= s <= t <= {end}")
         t = np.minimum(t, end)
+        s = np.minimum(s, t)
+        evaluate = self._between_rows if self.complete else self._on_rows
         out = np.empty(len(t))
         for lo in range(0, len(t), 65536):
             part = slice(lo, lo + 65536)
-            evaluate = self._along_rays if self.complete else self._on_rows
-            out[part] = evaluate(t[part], np.minimum(s[part], t[part]))
+            out[part] = evaluate(t[part], s[part])
         return out.reshape(shape) if shape else float(out[0])
 
-    def _along_rays(self, t, s):
-        theta = np.divide(s, t, out=np.ones_like(t), where=t > 0)
-        first, weights = panel_weights(self.t, t, self.block)
-        total = np.zeros(len(t))
-        for w in range(weights.shape[1]):
-            k = first + w
-            total += weights[:, w] * self._row_value(k, theta * self.t[k])
-        return total
+    def _panel(self, x):
+        """Index of the panel that contains x."""
+        inner = self._panel_nodes[1:, 0]
+        return np.searchsorted(inner, x, side="right")
+
+    def _between_rows(self, t, s):
+        p = self._panel(t)
+        out = np.empty(len(t))
+        diagonal = s >= self._panel_nodes[p, 0]
+        q = p[diagonal]
+        if q.size:
+            nodes = self._panel_nodes[q]
+            left, right = lagrange(nodes, t[diagonal]), lagrange(nodes, s[diagonal])
+            out[diagonal] = np.einsum("ki,kij,kj->k", left, self.blocks[q], right)
+        rest = ~diagonal
+        if np.any(rest):
+            t, s, p = t[rest], s[rest], p[rest]
+            # the rows of the panel; at a cut last panel the last rows there are
+            first = np.minimum(self.block * p, len(self.t) - self.block - 1)
+            weights = lagrange(self.t[first[:, None] + np.arange(self.block + 1)], t)
+            total = np.zeros(len(t))
+            for w in range(self.block + 1):
+                k = first + w
+                panel = np.maximum(k - 1, 0) // self.block
+                total += weights[:, w] * self._in_row(k, panel, self.blocks[panel, k - self.block * panel], s)
+            out[rest] = total
+        return out
 
     def _on_rows(self, t, s):
         k = np.clip(np.searchsorted(self.t, t), 0, len(self.t) - 1)
@@ -94,30 +127,24 @@ class TwoTime:
                 f"t = {t[off][0]} is not one of the {len(self.t)} stored rows (save_at): "
                 "use the times in .t, or solve again without save_at"
             )
-        return self._row_value(k, s)
+        return self._in_row(k, self._panel(self.t[k]), self.blocks[k], s)
 
-    def _row_value(self, k, s):
-        """Local interpolation along the rows k at the columns s."""
-        out = np.empty(len(s))
-        corner = (k < len(self._corner)) & self.complete
-        if np.any(corner):  # the short first rows, continued beyond the diagonal
-            size = min(len(self._corner), len(self.t_prime))
-            first, weights = panel_weights(self.t_prime, s[corner], self.block, size)
-            column = first[:, None] + np.arange(weights.shape[1])
-            out[corner] = np.einsum("ki,ki->k", weights, self._corner[k[corner][:, None], column])
-        rest = ~corner
-        if np.any(rest):
-            k = k[rest]
-            first, weights = panel_weights(self.t_prime, s[rest], self.block, self._lengths[k])
-            index = (self._starts[k] + first)[:, None] + np.arange(weights.shape[1])
-            out[rest] = np.einsum("ki,ki->k", weights, self._data[index])
-        return out
+    def _in_row(self, k, panel, near, s):
+        """Row k at the columns s; ``near`` are its values on the nodes of its own panel."""
+        column = self._panel(s)
+        own = column >= panel
+        nodes = self._panel_nodes[np.minimum(column, panel)]
+        flat = (self._starts[k] + self.block * column)[:, None] + np.arange(self.block + 1)
+        values = np.where(own[:, None], near, self._data[np.minimum(flat, len(self._data) - 1)])
+        return np.einsum("ki,ki->k", lagrange(nodes, s), values)
 
     def keep(self, times):
         """The same function on the rows at ``times`` only, interpolated to them."""
         lengths = np.searchsorted(self.t_prime, times, side="right")
-        data = [self(t, self.t_prime[:n]) for t, n in zip(times, lengths, strict=True)]
-        return TwoTime(times, self.t_prime, np.concatenate(data), self._corner, self.block)
+        data = [self(np.full(n, t), self.t_prime[:n]) for t, n in zip(times, lengths, strict=True)]
+        p = self._panel(times)
+        near = np.einsum("ki,kij->kj", lagrange(self._panel_nodes[p], times), self.blocks[p])
+        return TwoTime(times, self.t_prime, np.concatenate(data), near, self.block)
 
 
 @dataclass
@@ -222,10 +249,11 @@ class Solution:
         values = self._scalar(name)
         x = np.asarray(times, dtype=float)
         flat = np.atleast_1d(x.ravel())
-        if flat.size and not (np.min(flat) >= 0 and np.max(flat) <= self.t[-1]):
+        end = self.t[-1]
+        if flat.size and not (np.min(flat) >= 0 and np.max(flat) <= end + 1e-12 * max(1.0, end)):
             raise ValueError(f"times must lie within [0, {self.t[-1]}], got {times!r}")
         block = self.C.block if self.C is not None else 6
-        out = local_polynomial(self.t, values, flat, block)
+        out = local_polynomial(self.t, values, np.minimum(flat, end), block)
         return out.reshape(x.shape) if x.shape else float(out[0])
 
     def escape_time(self, name="m", level=0.5):

@@ -4,6 +4,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from .events import Crossing, Occurrence, find_crossings
 from .integrators import UniformGrid
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
+from .storage import check_writable, generations, provenance, read_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,22 @@ class Checkpoint:
         object.__setattr__(self, "time_limit", limit)
 
 
+def check_overlap(model, m0):
+    """Initial overlap, 0 for a model without a signal."""
+    m0 = _check.real("m0", m0, low=-1, high=1)
+    if m0 != 0 and not model.planted:
+        raise ValueError(f"m0 = {m0!r} is not allowed: {type(model).__name__} has no signal, m0 must be 0")
+    return m0
+
+
+def check_channels(model, dynamics):
+    """The annealed channels must be channels of the model."""
+    for order in dynamics.annealing.temperatures if dynamics.annealing is not None else ():
+        if order not in model.coefficients:
+            allowed = ", ".join(map(str, model.orders)) or "none"
+            raise ValueError(f"annealing: order {order} is not a channel of {model!r}; allowed: {allowed}")
+
+
 @dataclass(frozen=True)
 class Problem:
     """Checked arguments of ``solve``: what is to be computed."""
@@ -70,18 +88,10 @@ class Problem:
         if t_max is None:
             raise ValueError("t_max must be given for continuous-time dynamics: a positive time")
         t_max = _check.real("t_max", t_max, above=0)
-        m0 = _check.real("m0", m0, low=-1, high=1)
-        if m0 != 0 and not model.planted:
-            raise ValueError(f"m0 = {m0!r} is not allowed: {type(model).__name__} has no signal, m0 must be 0")
+        m0 = check_overlap(model, m0)
         if integrator.dt is not None and integrator.dt > t_max:
             raise ValueError(f"dt = {integrator.dt!r} is not allowed: it must be at most t_max = {t_max!r}")
-        if dynamics.annealing is not None:
-            for order in dynamics.annealing.temperatures:
-                if order not in model.coefficients:
-                    raise ValueError(
-                        f"annealing: order {order} is not a channel of {model!r}; "
-                        f"allowed: {', '.join(map(str, model.orders))}"
-                    )
+        check_channels(model, dynamics)
         save_at = None if save_at is None else _check.times("save_at", save_at, high=t_max)
         events = _events(events, model)
         return cls(model, dynamics, t_max, m0, integrator, save_at, tuple(events))
@@ -119,6 +129,7 @@ def solve(
     dynamics,
     *,
     t_max=None,
+    steps=None,
     m0=0.0,
     integrator=None,
     save_at=None,
@@ -126,6 +137,7 @@ def solve(
     checkpoint=None,
     progress=None,
     callback=None,
+    seed=None,
 ):
     """Solve the dynamical mean-field equations.
 
@@ -135,6 +147,8 @@ def solve(
     dynamics : Langevin or GradientFlow
     t_max : float
         Final time.
+    steps, seed
+        Not for these dynamics: time is continuous and nothing is random.
     m0 : float
         Overlap with the signal at t = 0, |m0| <= 1 (0 for models without a signal).  The start
         is otherwise uniform on the sphere.
@@ -151,7 +165,7 @@ def solve(
         (fraction, label).
     callback : callable, optional
         Called with a ``Step`` for every step of the finest grid, in batches of six (again from
-        the start if rtol was missed and the grid refined); returning True stops the run
+        the start if rtol was missed and the grid refined); returning a true value stops the run
         (status "interrupted").
 
     Returns
@@ -176,16 +190,30 @@ def solve(
     >>> round(float(sol.m[-1]), 6)
     0.429202
     """
+    if steps is not None:
+        raise ValueError(f"steps = {steps!r} is not allowed: the dynamics is continuous in time, give t_max")
+    if seed is not None:
+        raise ValueError(f"seed = {seed!r} is not allowed: nothing is random in these equations")
     problem = Problem.checked(model, dynamics, t_max, m0, integrator, save_at, events)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
-    if checkpoint is not None and Path(checkpoint.path).exists():
-        raise FileExistsError(f"checkpoint {checkpoint.path} exists: dmft.resume continues it; remove it to start anew")
+    if checkpoint is not None:
+        check_new_checkpoint(checkpoint.path)
     meter = progress_meter.make(progress)
 
     return Job(problem, problem.start(), checkpoint, meter, callback).run()
+
+
+def check_new_checkpoint(path):
+    """A new run must not mix with an old one, and must be able to write."""
+    for old in generations(path):
+        if old.exists():
+            raise FileExistsError(
+                f"checkpoint {old} exists: dmft.resume({str(path)!r}) continues it; remove it to start anew"
+            )
+    check_writable(path)
 
 
 def estimate(model, dynamics, *, t_max=None, m0=0.0, integrator=None, save_at=None, events=None):
@@ -232,8 +260,6 @@ def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=No
     FileFormatError
         If neither generation is a readable checkpoint.
     """
-    from .storage import read_checkpoint
-
     checkpoint = Checkpoint(path, every, time_limit)
     meter = progress_meter.make(progress)
     spec, state = read_checkpoint(path)
@@ -251,7 +277,10 @@ def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=No
 def _events(events, model):
     if events is None:
         return []
-    events = [events] if isinstance(events, Crossing) else list(events)
+    if isinstance(events, Crossing):
+        events = [events]
+    elif not isinstance(events, (list, tuple)):
+        raise TypeError(f"events must be a Crossing or a sequence of them, got {events!r}")
     names = ["m", "mu", "energy"] + [f"energy_{k}" for k in model.orders]
     for event in events:
         _check.instance("events", event, Crossing, "a Crossing or a sequence of them")
@@ -295,6 +324,8 @@ class Job:
                     stop_message = self._stop_message(signals, stop, now - began)
                     if stop_message and not self.stepper.finished:
                         status, message = "interrupted", stop_message
+                        if not self.stepper.final:
+                            message += " in a pilot run, whose errors are larger"
                         break
                     if self.checkpoint is not None and now - saved > self.checkpoint.every:
                         self._save_checkpoint()
@@ -338,18 +369,18 @@ class Job:
         t, s = self.stepper.t, self.stepper.scalars()
         for i in range(reported, len(t)):
             step = Step(i, float(t[i]), *(float(s[k][i]) for k in ("m", "mu", "energy")))
-            if self.callback(step) is True:
+            if self.callback(step):
                 return i + 1, True
         return len(t), False
 
     def _save_checkpoint(self):
-        from .storage import write_checkpoint
-
-        write_checkpoint(self.checkpoint.path, self.problem.spec, self.stepper.state())
+        """Write a checkpoint; a failure costs the checkpoint, not the run."""
+        try:
+            write_checkpoint(self.checkpoint.path, self.problem.spec, self.stepper.state())
+        except OSError as error:
+            warnings.warn(f"checkpoint {self.checkpoint.path} was not written: {error}", RuntimeWarning, stacklevel=2)
 
     def _solution(self, status, message, began, cpu):
-        from .storage import provenance
-
         t, scalars = self.stepper.t, self.stepper.scalars()
         n = len(t)
         occurrences = sorted(
@@ -360,15 +391,15 @@ class Job:
             ),
             key=lambda o: o.time,
         )
-        if status == "event":  # keep the whole step that contains the event
+        if status == "event":  # keep the whole step that contains it
             end = min(o.time for o in occurrences if o.event.terminal)
-            n = int(np.searchsorted(t, end)) + 1
+            n = min(n, max(7, int(np.searchsorted(t, end)) + 1))  # interpolation needs a panel
             occurrences = [o for o in occurrences if o.time <= end]
         t = t[:n].copy()
         scalars = {k: v[:n].copy() for k, v in scalars.items()}
-        C, R = (TwoTime(t, t, data, corner) for data, corner in self.stepper.two_time(n))
+        C, R = (TwoTime(t, t, data, blocks) for data, blocks in self.stepper.two_time(n))
         if self.problem.save_at is not None:
-            kept = self.problem.save_at[self.problem.save_at <= t[-1]]
+            kept = self.problem.save_at[self.problem.save_at <= t[-1] * (1 + 1e-12)]
             C, R = (C.keep(kept), R.keep(kept)) if kept.size else (None, None)
         stats = self.stepper.stats()
         stats["steps"] = n - 1

@@ -46,9 +46,8 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if callable(value):
-        name = getattr(value, "name", None) or (
-            f"{getattr(value, '__module__', '?')}.{getattr(value, '__qualname__', repr(value))}"
-        )
+        named = value if hasattr(value, "__qualname__") else type(value)
+        name = getattr(value, "name", None) or f"{named.__module__}.{named.__qualname__}"
         return {"kind": "function", "name": name}
     return value
 
@@ -120,7 +119,7 @@ def _number(value):
 def _build(where, table, classes):
     table = dict(_table(where, table))
     kind = table.pop("kind", None)
-    if kind not in classes:
+    if not isinstance(kind, str) or kind not in classes:
         raise ValueError(f"{where}.kind = {kind!r} is not allowed: choose one of {', '.join(classes)}")
     cls = classes[kind]
     names = [f.name for f in fields(cls)]
@@ -134,7 +133,7 @@ def _build(where, table, classes):
     if "annealing" in table:
         table["annealing"] = _annealing(f"{where}.annealing", table["annealing"])
     for name in ("times", "temperatures"):
-        if name in table:
+        if isinstance(table.get(name), list):
             table[name] = tuple(table[name])
     try:
         return cls(**table)
@@ -205,6 +204,8 @@ def arguments(spec):
     }
     if "events" in run:
         allowed = [f.name for f in fields(Crossing)]
+        if not isinstance(run["events"], list):
+            raise TypeError(f"run.events must be a list of tables, got {run['events']!r}")
         out["events"] = []
         for table in run["events"]:
             refuse_unknown("run.events", _table("run.events", table), allowed)

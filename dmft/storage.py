@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -53,28 +54,35 @@ def provenance():
     }
 
 
+def check_writable(path):
+    """Refuse a path at which no file could be written, before the work."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a directory: give the name of a file")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"the directory of {path} does not exist")
+    try:
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise PermissionError(f"{path} cannot be written: {error.strerror}") from None
+
+
 @contextlib.contextmanager
 def atomic(path, overwrite):
     """Open an HDF5 file under a temporary name and rename it when complete."""
     import h5py
 
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a directory: give the name of a file")
+    check_writable(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists and is kept: choose another name or overwrite=True")
-    if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"the directory of {path} does not exist")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.absolute().parent)
-    os.close(handle)
+    name = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with h5py.File(name, "w") as f:
             yield f
         with open(name, "rb") as f:
             os.fsync(f.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
         os.replace(name, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -175,7 +183,7 @@ def _write_two_time(f, name, function, stderr):
         _describe(dataset, key)
         dataset.attrs["storage"] = "lower"
     f[name].attrs["block"] = function.block
-    f[name].attrs["corner"] = function._corner
+    f.create_dataset(f"interpolation/{name}", data=function.blocks)
 
 
 def _open(path, formats):
@@ -192,7 +200,10 @@ def _open(path, formats):
     if kind not in formats:
         f.close()
         raise FileFormatError(f"{path} is not a {' or '.join(formats)} file of this package (format = {kind!r})")
-    schema = int(f.attrs["dmft_schema"])
+    schema = int(f.attrs.get("dmft_schema", -1))
+    if schema < 1:
+        f.close()
+        raise FileFormatError(f"{path} is damaged: it has no dmft_schema")
     if schema > SCHEMA:
         version = f.attrs.get("dmft_version", "?")
         f.close()
@@ -238,7 +249,7 @@ def load(path):
 def _read(f):
     spec = json.loads(f.attrs["spec"])
     special = {"t", "t_prime", "t_row", "C", "R"}
-    arrays = {name: d[:] for name, d in f.items() if name not in special}
+    arrays = {name: d[:] for name, d in f.items() if name not in special | {"interpolation"}}
     stderr = {k[:-7]: v for k, v in arrays.items() if k.endswith("_stderr")}
     stderr = {k: np.nan_to_num(v) if v.ndim == 2 else v for k, v in stderr.items()}
     scalars = {k: v for k, v in arrays.items() if not k.endswith("_stderr")}
@@ -283,7 +294,7 @@ def _read_two_time(f, name, t):
         for i in range(lo, hi):
             data[start : start + lengths[i]] = block[i - lo, : lengths[i]]
             start += lengths[i]
-    return TwoTime(rows, columns, data, dataset.attrs["corner"], int(dataset.attrs["block"]))
+    return TwoTime(rows, columns, data, f[f"interpolation/{name}"][:], int(dataset.attrs["block"]))
 
 
 def to_xarray(solution):
@@ -323,6 +334,11 @@ def to_xarray(solution):
 def previous(path):
     """Name of the generation before."""
     return Path(f"{path}.1")
+
+
+def generations(path):
+    """Every file a checkpoint may consist of, newest first."""
+    return [Path(path), Path(f"{path}.new"), previous(path)]
 
 
 def write_checkpoint(path, spec, state):
@@ -371,18 +387,19 @@ def _get(group):
 
 def read_checkpoint(path):
     """(spec, state) of the newest readable generation."""
-    path = Path(path)
-    candidates = [path, Path(f"{path}.new"), previous(path)]
     problems = []
-    for candidate in candidates:
+    for candidate in generations(path):
         if not candidate.exists():
             continue
         try:
             with _open(candidate, ("dmft-checkpoint",)) as f:
                 if f.attrs.get("complete") != 1:
                     raise FileFormatError(f"{candidate} is incomplete")
-                return json.loads(f.attrs["spec"]), _get(f)
-        except (FileFormatError, OSError, KeyError, RuntimeError) as error:
+                spec, state = json.loads(f.attrs["spec"]), _get(f)
+                if not {"plan", "solver", "stages", "dt"} <= set(state):
+                    raise FileFormatError(f"{candidate} is incomplete")
+                return spec, state
+        except (FileFormatError, OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
             problems.append(str(error))
     if not problems:
         raise FileNotFoundError(f"checkpoint {path} does not exist")

@@ -283,7 +283,7 @@ cdef class PanelSolver:
         cdef Py_ssize_t b = p * K, n = b + 1, j, row, start
         cdef int l, i, q, k
         cdef double X[NODES][NODES]
-        cdef double x, ratio
+        cdef double x
         s.index, s.base, s.n, s.h = p, b, n, self._h[p]
         s.size = 2 * n * L + 2 * BLOCK + NODES
         s.c = &self._x[0]
@@ -305,20 +305,22 @@ cdef class PanelSolver:
                     s.ER[l * NODES + i] = exp((i - l) * s.h * self._mu[0])
                 s.c[l], s.r[l] = s.EC[l * NODES], s.ER[l * NODES]
             return
-        ratio = self._h[p] / self._h[p - 1]
+        s.m[0], s.mu[0] = self._m[b], self._mu[b]
+        for j in range(n):
+            s.c[j * L], s.r[j * L] = self._C[row_start(b) + j], self._R[row_start(b) + j]
+        if fabs(self._h[p] / self._h[p - 1] - 1.0) > 1e-6:
+            self._begin_new_step()
+            return
         for l in range(NODES):
-            s.mu[l] = 0.0
+            s.m[l] = s.mu[l] = 0.0
             for i in range(NODES):
                 x = 1.0
                 for q in range(NODES):
                     if q != i:
-                        x = x * (K + l * ratio - q) / (i - q)
+                        x = x * (K + l - q) / (i - q)
                 X[l][i] = x
                 s.m[l] += x * self._m[b - K + i]
                 s.mu[l] += x * self._mu[b - K + i]
-        s.m[0], s.mu[0] = self._m[b], self._mu[b]
-        for j in range(n):
-            s.c[j * L], s.r[j * L] = self._C[row_start(b) + j], self._R[row_start(b) + j]
         for l in range(1, NODES):
             for j in range(max(b - K + 1, 0), min(K + l, n)):   # too little history
                 start = row_start(b) + (j - l if j > l else 0)
@@ -337,6 +339,27 @@ cdef class PanelSolver:
         memcpy(s.ER, &self._ER[p - 1, 0, 0], BLOCK * sizeof(double))
         for l in range(NODES):
             s.EC[l * NODES], s.ER[l * NODES] = s.c[b * L + l], s.r[b * L + l]
+
+    cdef void _begin_new_step(self) noexcept nogil:
+        """First guess where the step changes: the last row shifted by the lag, interpolated."""
+        cdef Panel *s = &self.panel
+        cdef Py_ssize_t b = s.base, row = row_start(b), j, i
+        cdef int l, q
+        cdef double x, f
+        for l in range(1, NODES):
+            s.m[l], s.mu[l] = s.m[0], s.mu[0]
+            i = b
+            for j in range(b, -1, -1):
+                x = max(self._t[j] - l * s.h, 0.0)
+                while i > 0 and self._t[i - 1] >= x:
+                    i -= 1
+                f = (self._t[i] - x) / (self._t[i] - self._t[i - 1]) if i > 0 else 0.0
+                s.c[j * L + l] = self._C[row + i] - (f * (self._C[row + i] - self._C[row + i - 1]) if i > 0 else 0.0)
+                s.r[j * L + l] = self._R[row + i] - (f * (self._R[row + i] - self._R[row + i - 1]) if i > 0 else 0.0)
+        for l in range(NODES):
+            for q in range(NODES):
+                s.EC[l * NODES + q] = s.c[b * L + l - q] if l >= q else exp((q - l) * s.h * self.temperature)
+                s.ER[l * NODES + q] = s.r[b * L + l - q] if l >= q else exp((q - l) * s.h * s.mu[0])
 
     cdef void _history(self, Py_ssize_t p) noexcept nogil:
         """Memory integrals over the finished panels for all columns up to t_b, into xc and xr."""

@@ -68,6 +68,10 @@ def test_constructors(make, error, text):
         ({"t_max": None}, ValueError, "t_max must be given"),
         ({"t_max": 0.0}, ValueError, "t_max = 0.0"),
         ({"t_max": NAN}, ValueError, "t_max = nan"),
+        ({"t_max": 10**400}, ValueError, "t_max is too large"),
+        ({"steps": 5}, ValueError, "steps = 5 is not allowed: the dynamics is continuous"),
+        ({"seed": 5}, ValueError, "seed = 5 is not allowed: nothing is random"),
+        ({"events": 5}, TypeError, "events must be a Crossing"),
         ({"t_max": "1"}, TypeError, "t_max must be a real number"),
         ({"m0": 1.01}, ValueError, "m0 = 1.01"),
         ({"m0": NAN}, ValueError, "m0 = nan"),
@@ -106,12 +110,13 @@ def test_solve(change, error, text, tmp_path):
         ({"seed": -1}, ValueError, "seed = -1"),
         ({"workers": 0}, ValueError, "workers = 0"),
         ({"m0": 2}, ValueError, "m0 = 2.0"),
+        ({"dynamics": dmft.Langevin(1.0, dmft.Annealing({4: 2.0}))}, ValueError, "order 4 is not a channel"),
     ],
 )
 def test_simulate(change, error, text):
-    kwargs = {"t_max": 1.0, "N": 10, **change}
+    kwargs = {"t_max": 1.0, "N": 10, "dynamics": dmft.Langevin(), **change}
     with pytest.raises(error, match=text):
-        dmft.simulate(MODEL, dmft.Langevin(), **kwargs)
+        dmft.simulate(MODEL, **kwargs)
 
 
 def test_unknown_keyword_is_refused():

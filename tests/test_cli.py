@@ -119,8 +119,16 @@ def test_dry_run_touches_nothing(capsys, tmp_path):
         ([*PROBLEM, "--save-at", "1,9"], "save_at covers"),
         ([*PROBLEM, "--plot", "run.xyz"], "unknown figure format"),
         ([*PROBLEM, "-o", "none/run.h5"], "directory of none/run.h5 does not exist"),
-        ([*PROBLEM, "--time-limit", "1"], "--time-limit needs --checkpoint"),
+        ([*PROBLEM, "--time-limit", "1"], "--checkpoint-every need --checkpoint"),
         ([*PROBLEM, "--checkpoint", "c", "--time-limit", "-1"], "time_limit = -1.0 is not allowed"),
+        ([*PROBLEM, "--checkpoint-every", "5"], "--checkpoint-every need --checkpoint"),
+        ([*PROBLEM, "--checkpoint", "none/c"], "directory of none/c does not exist"),
+        ([*PROBLEM, "-o", "x.h5", "--checkpoint", "x.h5"], "x.h5 is given for two different outputs"),
+        ([*PROBLEM, "-o", "x.png", "--plot", "./x.png"], "x.png is given for two different outputs"),
+        ([*PROBLEM, "-o", "."], "is a directory"),
+        ([*PROBLEM, "-o", "/proc/x.h5"], "/proc/x.h5 cannot be written"),
+        ([*PROBLEM, "--dt", "1e-300"], "bytes for C and R"),
+        ([*PROBLEM, "--temperature", "1e300"], "bytes for C and R"),
         ([*PROBLEM, "--spec", "none.toml"], "none.toml: No such file"),
         ([*PROBLEM, "--unknown"], "unrecognized arguments: --unknown"),
         (["--coupling", "3=1", "--t-max", "1", "--m0", "0.1"], "MixedSpin has no signal"),
@@ -153,6 +161,9 @@ def test_bad_usage_is_one_line_and_exit_2(argv, text, capsys, tmp_path):
         ("[integrator]\nstep = 1", "unknown key 'step'"),
         ("model = 3", "model must be a table"),
         ("[run]\nsave_at = 'often'", "save_at"),
+        ("[run]\nevents = 3", "run.events must be a list of tables"),
+        ("[dynamics]\nkind = ['langevin']", "dynamics.kind = ['langevin'] is not allowed"),
+        ("[dynamics.annealing]\n3 = {kind = 'linear'}", "kind = 'linear' is not allowed"),
         ("[run]\nevents = [{name = 'm'}]", "run.events"),
         ("[initial]\nm0 = true", "m0 must be a real number"),
         ("[model", "spec.toml"),
@@ -235,3 +246,27 @@ def test_module_runs_without_a_terminal():
         [sys.executable, "-m", "dmft.cli", "--version"], capture_output=True, text=True, env=os.environ, check=True
     )
     assert run.stdout.startswith("dmft ")
+
+
+def test_negative_numbers_are_values():
+    assert main(["solve", *PROBLEM, "--m0", "-1e-2", "--t-max", "1", "--quiet"]) == 0
+    assert dmft.load("dmft-run.h5").m[0] == -0.01
+
+
+def test_result_of_an_interrupted_run_may_be_replaced_by_its_continuation(capsys):
+    kwargs = dict(t_max=4.0, m0=0.05, integrator=dmft.UniformGrid(dt=0.01))
+    model = dmft.SpikedMatrixTensor(3, 0.4, 1.0)
+    part = dmft.solve(model, dmft.Langevin(), checkpoint="c.ckpt", callback=lambda s: s.step > 50, **kwargs)
+    part.save("run.h5")
+    dmft.solve(model, dmft.GradientFlow(), callback=lambda s: s.step > 50, **kwargs).save("other.h5")
+    assert main(["resume", "c.ckpt", "-o", "other.h5"]) == 2
+    assert "other.h5 exists and is kept" in capsys.readouterr().err
+    assert main(["resume", "c.ckpt", "-o", "run.h5", "--quiet"]) == 0
+    assert dmft.load("run.h5").status == "finished"
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    assert main(["solve", *PROBLEM, "--t-max", "1", "--quiet"]) == 0
+    command = f"{sys.executable} -m dmft.cli info dmft-run.h5 | true; exit ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")

@@ -50,3 +50,9 @@ def test_every_kind(sol):
     assert dmft.plot.overview(few).axes
     with pytest.raises(ValueError, match="needs all rows of C"):
         dmft.plot.correlation(few)
+
+
+def test_a_failed_run_can_be_plotted():
+    with pytest.raises(dmft.SolverError) as info:
+        dmft.solve(dmft.MixedSpin({3: 5.0}), dmft.Langevin(), t_max=10.0, integrator=dmft.UniformGrid(dt=0.5))
+    assert dmft.plot.overview(info.value.partial).axes

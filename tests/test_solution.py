@@ -35,8 +35,8 @@ def test_interpolation_has_the_order_of_a_panel():
     for n in (36, 48, 72, 96):
         grid = np.linspace(0, 6.0, n + 1)
         i, j = np.tril_indices(n + 1)
-        block = f(grid[:7, None], grid[None, :7])
-        two_time = TwoTime(grid, grid, f(grid[i], grid[j]), block)
+        nodes = grid[6 * np.arange(n // 6)[:, None] + np.arange(7)]
+        two_time = TwoTime(grid, grid, f(grid[i], grid[j]), f(nodes[:, :, None], nodes[:, None, :]))
         one = dmft.Solution(grid, {"m": scalar(grid)}, two_time, None, None, None, None, {})
         table.append((n, np.abs(two_time(t, s) - f(t, s)).max(), np.abs(one.interpolate("m", t) - scalar(t)).max()))
     n, two, one = np.log(np.array(table)).T
@@ -117,6 +117,13 @@ def test_save_at_keeps_rows(sol):
     s = np.linspace(0, 7.77, 50)
     np.testing.assert_allclose(few.C(7.77, s), sol.C(7.77, s), atol=1e-7)
     np.testing.assert_allclose(few.R(15.0, s), sol.R(15.0, s), atol=1e-7)
+    # rows in the first panel, off the grid, and many rows in one call, up to the diagonal
+    t = np.repeat(times, 40)
+    s = t * np.tile(np.linspace(0, 1, 40), 5)
+    for name in ("C", "R"):
+        a, b = getattr(few, name)(t, s), getattr(sol, name)(t, s)
+        np.testing.assert_allclose(a, b, atol=1e-9)
+        np.testing.assert_allclose(getattr(few, name)(times, times), 1.0, atol=1e-12)
     with pytest.raises(ValueError, match="not one of the 5 stored rows"):
         few.C(2.0, 1.0)
 
@@ -126,7 +133,7 @@ def test_callback_sees_every_step_and_stops():
 
     def callback(step):
         seen.append(step)
-        return step.m > 0.1
+        return np.bool_(step.m > 0.1)
 
     sol = dmft.solve(
         MODEL, dmft.Langevin(1.0), t_max=15.0, m0=0.05, callback=callback, integrator=dmft.UniformGrid(dt=0.05)
@@ -168,3 +175,41 @@ def test_xarray(sol):
 
 def test_cases_cover_annealing():
     assert CASES["annealed"][1].annealing is not None
+
+
+def test_early_terminal_event_leaves_an_accurate_solution():
+    model = dmft.SpikedMatrixTensor(3, 0.3, 1.0)
+    kwargs = dict(t_max=5.0, m0=0.01)
+    short = dmft.solve(model, dmft.Langevin(), events=dmft.Crossing("m", 0.0103), **kwargs)
+    whole = dmft.solve(model, dmft.Langevin(), **kwargs)
+    assert short.events[0].time == pytest.approx(whole.escape_time("m", 0.0103), rel=1e-9)
+    assert short.escape_time("m", 0.0103) == short.events[0].time
+    t = short.events[0].time
+    assert short.C(t, t / 2) == pytest.approx(whole.C(t, t / 2), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 7, 11, 12, 20, 23])
+def test_interpolation_where_the_last_panel_is_cut(n):
+    sol = dmft.solve(MODEL, dmft.Langevin(1.0), t_max=n * 0.02, m0=0.05, integrator=dmft.UniformGrid(dt=0.02))
+    ref = dmft.solve(MODEL, dmft.Langevin(1.0), t_max=1.0, m0=0.05, integrator=dmft.UniformGrid(dt=0.01))
+    assert len(sol.t) == n + 1
+    assert sol.t[-1] == n * 0.02
+    t, s = np.random.default_rng(n).random((2, 300))
+    t, s = n * 0.02 * t, n * 0.02 * t * s
+    np.testing.assert_allclose(sol.C(t, s), ref.C(t, s), atol=1e-8)
+    np.testing.assert_allclose(sol.R(t, s), ref.R(t, s), atol=1e-8)
+
+
+def test_interpolation_across_kinks_of_a_schedule():
+    dynamics = dmft.Langevin(1.0, dmft.Annealing.piecewise(3, (0.0, 1.0, 2.0), (10.0, 4.0, 1.0)))
+    coarse, fine = (
+        dmft.solve(MODEL, dynamics, t_max=3.0, m0=0.1, integrator=dmft.UniformGrid(dt=dt)) for dt in (1 / 48, 1 / 96)
+    )
+    rng = np.random.default_rng(3)
+    t = np.concatenate([3.0 * rng.random(500), 2.0 + 0.1 * rng.random(100)])
+    s = t * rng.random(600)
+    s[500:] = 2.0 - 0.1 * rng.random(100)
+    for name in ("m", "mu", "energy"):
+        np.testing.assert_allclose(coarse.interpolate(name, t), fine.interpolate(name, t), atol=3e-7)
+    np.testing.assert_allclose(coarse.C(t, s), fine.C(t, s), atol=3e-8)
+    np.testing.assert_allclose(coarse.R(t, s), fine.R(t, s), atol=3e-8)

@@ -215,8 +215,34 @@ def test_resume_in_every_stage():
 
 def test_existing_checkpoint_is_not_overwritten():
     dmft.solve(SPIKED, dmft.Langevin(), checkpoint="c.ckpt", **CASE)
-    with pytest.raises(FileExistsError, match=r"dmft\.resume continues it"):
+    with pytest.raises(FileExistsError, match=r"dmft\.resume\(.*\) continues it"):
         dmft.solve(SPIKED, dmft.Langevin(), checkpoint="c.ckpt", **CASE)
+
+
+def test_old_generations_do_not_mix_with_a_new_run(tmp_path):
+    (tmp_path / "c.ckpt.1").write_text("somebody's file")
+    with pytest.raises(FileExistsError, match=r"c\.ckpt\.1 exists"):
+        dmft.solve(SPIKED, dmft.Langevin(), checkpoint="c.ckpt", **CASE)
+    assert (tmp_path / "c.ckpt.1").read_text() == "somebody's file"
+
+
+def test_checkpoint_in_a_missing_directory_is_refused_before_the_work():
+    seen = []
+    with pytest.raises(FileNotFoundError, match=r"directory of none/c\.ckpt does not exist"):
+        dmft.solve(SPIKED, dmft.Langevin(), checkpoint="none/c.ckpt", callback=seen.append, **CASE)
+    assert seen == []
+
+
+def test_a_checkpoint_that_cannot_be_written_does_not_cost_the_run(monkeypatch):
+    from dmft import solve as module_name  # the function shadows the module
+
+    def full(*args):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(sys.modules[module_name.__module__], "write_checkpoint", full)
+    with pytest.warns(RuntimeWarning, match="no space left"):
+        sol = dmft.solve(SPIKED, dmft.Langevin(), checkpoint="c.ckpt", **CASE)
+    assert sol.status == "finished"
 
 
 def test_damaged_checkpoint_falls_back_to_the_one_before(tmp_path):
@@ -251,7 +277,45 @@ def test_a_function_as_schedule_must_be_passed_again():
         dmft.resume("c.ckpt")
     with pytest.raises(ValueError, match="is not that of the checkpoint"):
         dmft.resume("c.ckpt", dynamics=dmft.Langevin(2.0))
+    other = dmft.Langevin(1.0, dmft.Annealing({3: change_name(lambda t: 2.0, schedule)}))
+    with pytest.raises(ValueError, match="its values differ"):
+        dmft.resume("c.ckpt", dynamics=other)
     np.testing.assert_array_equal(dmft.resume("c.ckpt", dynamics=dynamics).m, whole.m)
+
+
+def change_name(function, like):
+    function.__module__, function.__qualname__ = like.__module__, like.__qualname__
+    return function
+
+
+class Schedule:
+    def __call__(self, t):
+        return 1.5
+
+
+def test_a_callable_object_as_schedule():
+    kwargs = dict(integrator=dmft.UniformGrid(dt=0.05), **CASE)
+    make_dynamics = lambda: dmft.Langevin(1.0, dmft.Annealing({3: Schedule()}))  # noqa: E731
+    dmft.solve(SPIKED, make_dynamics(), checkpoint="c.ckpt", callback=Interrupt(20), **kwargs)
+    assert dmft.resume("c.ckpt", dynamics=make_dynamics()).status == "finished"
+
+
+def test_damaged_contents_are_reported(tmp_path):
+    make().save("run.h5")
+    with h5py.File("run.h5", "r+") as f:
+        del f.attrs["dmft_schema"]
+    with pytest.raises(dmft.FileFormatError, match="no dmft_schema"):
+        dmft.load("run.h5")
+    dmft.solve(SPIKED, dmft.Langevin(), checkpoint="c.ckpt", **CASE)
+    with h5py.File("c.ckpt", "r+") as f:
+        f.attrs["spec"] = "{"
+    with pytest.raises(dmft.FileFormatError):
+        dmft.resume("c.ckpt")
+    with h5py.File("c.ckpt", "r+") as f:
+        f.attrs["spec"] = "{}"
+        del f["solver"]
+    with pytest.raises(dmft.FileFormatError, match="incomplete"):
+        dmft.resume("c.ckpt")
 
 
 SCRIPT = """

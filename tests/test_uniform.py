@@ -1,5 +1,10 @@
 """The uniform-grid integrator: order, twin, error estimate, grids, refusals."""
 
+import math
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from cases import CASES
@@ -229,3 +234,100 @@ def test_long_run_plateau():
     sol = dmft.solve(model, dmft.Langevin(1.0), t_max=120.0, m0=1e-3)
     assert abs(sol.m[-1] - 0.6180339887498949) < 1e-6
     assert abs(sol.mu[-1] - 4.0) < 1e-5
+
+
+MODEL = dmft.SpikedMatrixTensor(3, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("width", [0.25, 0.15, 0.05, 1e-3, 1e-6])
+def test_steep_ramps_of_a_schedule(width):
+    # neighbouring panels of very different length
+    dynamics = dmft.Langevin(1.0, dmft.Annealing.piecewise(3, (0.0, 1.0, 1.0 + width), (10.0, 10.0, 1.0)))
+    kwargs = dict(t_max=3.0, m0=0.1)
+    coarse = dmft.solve(MODEL, dynamics, integrator=UniformGrid(dt=0.02), **kwargs)
+    fine = dmft.solve(MODEL, dynamics, integrator=UniformGrid(dt=0.01), **kwargs)
+    error = np.abs(coarse.mu - fine.interpolate("mu", coarse.t)).max()
+    assert error < 1e-5
+    assert error < 10 * coarse.stats["error"]["mu"]
+    assert coarse.stats["steps"] < 400
+
+
+def test_kinks_that_coincide_or_lie_at_the_ends():
+    annealing = dmft.Annealing({2: dmft.Piecewise((0.0, 0.3), (2.0, 1.0)), 3: dmft.Piecewise((0, 0.1 + 0.2), (2, 1))})
+    sol = dmft.solve(MODEL, dmft.Langevin(1.0, annealing), t_max=1.0)
+    assert sol.status == "finished"
+    for times in ((0.0, 1.0), (0.5, 2.0), (0.0, 1e-3)):
+        annealing = dmft.Annealing.piecewise(3, times, (2.0, 1.0))
+        assert dmft.solve(MODEL, dmft.Langevin(1.0, annealing), t_max=1.0).status == "finished"
+
+
+def test_a_dense_table_is_a_schedule_without_resolved_kinks():
+    t = np.linspace(0, 5, 501)
+    annealing = dmft.Annealing.piecewise(3, t, 1 + np.exp(-t))
+    sol = dmft.solve(MODEL, dmft.Langevin(1.0, annealing), t_max=5.0, m0=0.1, integrator=UniformGrid(dt=0.02))
+    exact = dmft.solve(MODEL, dmft.Langevin(1.0, dmft.Annealing.exponential(3, 1.0, 1.0)), t_max=5.0, m0=0.1)
+    assert sol.stats["steps"] == 250
+    assert np.abs(sol.mu - exact.interpolate("mu", sol.t)).max() < 1e-4
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6, 7, 13])
+def test_few_steps(steps):
+    t_max = 0.01 * steps
+    sol = dmft.solve(MODEL, dmft.Langevin(1.0), t_max=t_max, m0=0.1, integrator=UniformGrid(dt=0.01), save_at=[t_max])
+    assert sol.t[-1] == t_max
+    assert sol.stats["steps"] == max(steps, 6)
+    assert sol.stats["error"]["mu"] < 1e-9
+    assert sol.C(t_max, t_max) == pytest.approx(1.0, abs=1e-13)
+    assert sol.interpolate("m", t_max) == sol.m[-1]
+
+
+def test_the_last_time_is_exact():
+    for t_max in (0.07, 0.7, 1.1, 3.3, 7.0, 12.345):
+        for dt in (0.01, 0.013, 0.03):
+            run_ = UniformGrid(dt=dt).start(TwoTimeEquations(MODEL.coefficients, 1.0, 0.1), t_max)
+            run_.plan = [0]
+            run_._start()
+            assert t_max in run_.solver.t
+
+
+def test_schedules_that_end_at_the_final_time():
+    for f in (lambda t: 2 - t if t <= 1 else -1.0, lambda t: 1 + math.sqrt(1 - t)):
+        dynamics = dmft.Langevin(1.0, dmft.Annealing({3: f}))
+        sol = dmft.solve(MODEL, dynamics, t_max=1.0, integrator=UniformGrid(dt=0.03))
+        assert sol.status == "finished"
+
+
+def test_memory_of_the_stage_before_counts_as_free(monkeypatch):
+    eq = TwoTimeEquations(MODEL.coefficients, 1.0, 0.1)
+    run_ = UniformGrid(rtol=1e-6).start(eq, 5.0)
+    held = run_.solver.C.nbytes + run_.solver.R.nbytes
+    need = uniform.memory(6 * run_.grid.panels(0))
+    monkeypatch.setattr(uniform, "available_memory", lambda: need - held + 1)
+    run_._check_memory(6 * run_.grid.panels(0))
+    monkeypatch.setattr(uniform, "available_memory", lambda: need - held - 1)
+    with pytest.raises(MemoryError):
+        run_._check_memory(6 * run_.grid.panels(0))
+
+
+FORK = """
+import multiprocessing
+import dmft
+
+def solve(_):
+    model = dmft.SpikedMatrixTensor(3, 0.5, 1.0)
+    integrator = dmft.UniformGrid(dt=0.04, threads=2)
+    sol = dmft.solve(model, dmft.Langevin(), t_max=20.0, m0=0.1, integrator=integrator)
+    return sol.stats["threads"], sol.m[-1]
+
+if __name__ == "__main__":
+    threads, m = solve(0)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        child_threads, child_m = pool.map(solve, [0])[0]
+    assert (threads, child_threads) == (2, 1)
+    assert abs(child_m / m - 1) < 1e-12
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_threads_after_a_fork():
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60)

@@ -15,6 +15,8 @@ import math
 import os
 import time
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +27,17 @@ from ..errors import SolverError
 DEFAULT_RTOL = 1e-6
 MAX_REFINEMENTS = 8
 ROUND_OFF = 3e-12  # differences between grids below this are rounding
+_forked = False  # set in forked children of a process: OpenMP would hang there
+
+
+def _note_fork():
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
 COARSEST = 0.35  # rate * dt above which the equations of a panel do not converge
 
 
@@ -35,15 +48,16 @@ class UniformGrid:
     Parameters
     ----------
     dt : float, optional
-        Time step, shortened if necessary so that it divides t_max.  (Kinks of a piecewise
-        annealing schedule get a grid point each; the step is then shortened a little more so
-        that whole panels fit between them.)
+        Time step, shortened if necessary so that it divides t_max into at least six steps.
+        (Kinks of a piecewise annealing schedule get a grid point each; the step is then
+        shortened a little more so that whole panels fit between them.)
     rtol : float, optional
         Tolerance instead of a step: relative error of m, absolute error of C, R, mu and
         energy, over the whole run.  The step is chosen, and refined until the estimated
         error is within it.  Exactly one of ``dt`` and ``rtol``; with neither, rtol = 1e-6.
     threads : int
-        Threads of the kernel.  Results of different thread counts differ in the last digits.
+        Threads of the kernel (one in a forked child process, where OpenMP cannot be used again).
+        Results of different thread counts differ in the last digits.
 
     Raises
     ------
@@ -72,7 +86,7 @@ class UniformGrid:
         else:
             rtol = DEFAULT_RTOL if self.rtol is None else self.rtol
             object.__setattr__(self, "rtol", _check.real("rtol", rtol, low=1e-12, high=0.1))
-        _check.integer("threads", self.threads, low=1, high=64)
+        object.__setattr__(self, "threads", _check.integer("threads", self.threads, low=1, high=64))
 
     def start(self, equations, t_max):
         """Begin a run (used by ``solve``)."""
@@ -98,7 +112,7 @@ def memory(steps, threads=1):
 
 
 def available_memory():
-    """Bytes that can be allocated now: free memory and control-group limit; inf if unknown."""
+    """Bytes that can be allocated now: free memory and limits of the process; inf if unknown."""
     limits = [math.inf]
     try:
         with open("/proc/meminfo") as f:
@@ -106,12 +120,29 @@ def available_memory():
     except OSError:
         with contextlib.suppress(AttributeError, ValueError, OSError):
             limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    try:
-        with open("/sys/fs/cgroup/memory.max") as f, open("/sys/fs/cgroup/memory.current") as g:
-            limits.append(int(f.read()) - int(g.read()))
-    except (OSError, ValueError):
-        pass
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            limits += _cgroup_limits(controllers, path)
     return min(limits)
+
+
+def _cgroup_limits(controllers, path):
+    """Free memory under the limits of a control group and its parents (versions 1 and 2)."""
+    if controllers and "memory" not in controllers.split(","):
+        return
+    root = Path("/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup")
+    limit, usage = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
+    )
+    folder = root / path.lstrip("/")
+    for place in (folder, *folder.parents):
+        with contextlib.suppress(OSError, ValueError):
+            free = int((place / limit).read_text()) - int((place / usage).read_text())
+            stat = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
+            yield free + int(stat.get("inactive_file", 0))
+        if place == root:
+            return
 
 
 class Grid:
@@ -119,18 +150,27 @@ class Grid:
 
     ``exact`` keeps dt, shortened so that it divides t_max (the last panel may reach beyond
     t_max and is cut); otherwise, and always between kinks, dt is shortened so that whole panels
-    of level 2 fit.
+    of level 2 fit.  Kinks so dense that this would more than double the number of steps are
+    not resolved (``smooth`` is then false).
     """
 
     def __init__(self, equations, t_max, dt, exact):
-        kinks = [x for x in equations.kinks() if 0 < x < t_max]
         self.t_max = t_max
-        self.step = t_max / math.ceil(t_max / dt * (1 - 1e-12)) if exact else dt
+        ratio = min(max(6.0, t_max / dt), 1e12)
+        self.step = t_max / math.ceil(ratio * (1 - 1e-12)) if exact else t_max / ratio
         self.segments = None
-        if not exact or kinks:
-            stops = np.array([0.0, *kinks, t_max])
-            counts = np.maximum(1, np.ceil(np.diff(stops) / (24 * dt) * (1 - 1e-12))).astype(int)
-            self.segments = list(zip(stops[:-1], stops[1:], counts.tolist(), strict=True))
+        kinks = [x for x in equations.kinks() if 1e-9 * t_max < x < (1 - 1e-9) * t_max]
+        kinks = [x for x, before in zip(kinks, [0.0, *kinks], strict=False) if x - before > 1e-9 * t_max]
+        segments = self._segments(kinks)
+        self.smooth = not kinks or 24 * sum(n for *_, n in segments) <= 2 * max(ratio, 24)
+        if not exact or (kinks and self.smooth):
+            self.segments = segments if self.smooth else self._segments([])
+
+    def _segments(self, kinks):
+        """(start, end, panels of level 2) between the kinks."""
+        stops = [0.0, *kinks, self.t_max]
+        pieces = pairwise(stops)
+        return [(a, b, max(1, math.ceil((b - a) / (24 * self.step) * (1 - 1e-12)))) for a, b in pieces]
 
     def panels(self, level):
         """Number of panels of the level."""
@@ -173,19 +213,17 @@ class UniformRun:
         self.refinements = 0
         self.finished = False
         self.seconds = 0.0
-        schedules = equations.annealing.temperatures.values() if equations.annealing else ()
-        smooth = all(isinstance(f, tuple(SCHEDULES.values())) for f in schedules)
-        # rate of convergence under halving that is believed at most, and without evidence
-        self.max_rate = 2.0**integrator.order
-        self.blind_rate = self.max_rate if smooth else 4.0
+        self.solver = None
+        self.max_rate = 2.0**integrator.order  # convergence under halving that is believed at most
         self._aim(integrator.dt or _first_step(equations, t_max, integrator.rtol))
 
     # --- stages ------------------------------------------------------------------------
 
     def _aim(self, dt):
         """Plan the stages for a result with step dt."""
-        self.grid = Grid(self.equations, self.t_max, dt, self.integrator.dt is not None)
-        self._check_memory(0)
+        grid = Grid(self.equations, self.t_max, dt, self.integrator.dt is not None)
+        self._check_memory(6 * grid.panels(0))
+        self.grid = grid
         rate = self.equations.rate(self.t_max) * self.grid.dt(0)
         self.plan = [level for level in (2, 1) if rate * 2**level < COARSEST] + [0]
         if self.plan == [0]:
@@ -198,14 +236,27 @@ class UniformRun:
         fits = memory(6 * self.grid.panels(-1), self.integrator.threads) <= available_memory()
         self.plan = [-1, 0] if fits else [0]
 
-    def _check_memory(self, level):
-        steps = 6 * self.grid.panels(level)
+    @property
+    def blind_rate(self):
+        """Convergence under halving that is assumed without evidence."""
+        annealing = self.equations.annealing
+        known = annealing is None or all(type(f) in SCHEDULES.values() for f in annealing.temperatures.values())
+        return self.max_rate if known and self.grid.smooth else 4.0
+
+    def _check_memory(self, steps):
+        """Refuse what does not fit; the memory of a stage that will be freed counts as free."""
         need, have = memory(steps, self.integrator.threads), available_memory()
-        if need > have:
-            raise MemoryError(
-                f"t_max = {self.t_max:g} with {steps} steps needs {need} bytes for C and R, "
-                f"{have:.0f} are available: use a smaller t_max or a larger " + ("dt" if self.integrator.dt else "rtol")
-            )
+        if self.solver is not None:
+            have += self.solver.C.nbytes + self.solver.R.nbytes
+        if need <= have:
+            return
+        text = (
+            f"t_max = {self.t_max:g} with {steps} steps needs {need} bytes for C and R, {have:.0f} are "
+            "available: use a smaller t_max or a larger " + ("dt" if self.integrator.dt else "rtol")
+        )
+        if self.refinements:
+            raise SolverError(f"rtol = {self.integrator.rtol:g} was not reached: {text}", time=float(self.t[-1]))
+        raise MemoryError(text)
 
     @property
     def level(self):
@@ -224,17 +275,16 @@ class UniformRun:
         h = np.diff(edges) / 6
         nodes = np.append((edges[:-1, None] + h[:, None] * np.arange(6)).ravel(), edges[-1])
         eq = self.equations
+        beta = eq.inverse_temperature(nodes, self.t_max)
+        self._check_memory(len(nodes) - 1)
         self.solver = None  # free the stage before
-        self._check_memory(self.level)
-        self.solver = PanelSolver(
-            edges,
-            eq.taylor(),
-            eq.inverse_temperature(nodes),
-            eq.temperature,
-            eq.m0,
-            self.integrator.threads,
-            os.environ.get("DMFT_SIMD", ""),
-        )
+        threads = 1 if _forked else self.integrator.threads
+        simd = os.environ.get("DMFT_SIMD", "")
+        self.solver = PanelSolver(edges, eq.taylor(), beta, eq.temperature, eq.m0, threads, simd)
+        last = np.argmin(np.abs(nodes - self.t_max))
+        if abs(nodes[last] - self.t_max) < 1e-9 * self.t_max:
+            self.solver.t[last] = self.t_max  # exactly
+        self._inverse_temperature = beta
 
     @property
     def tolerance(self):
@@ -249,7 +299,7 @@ class UniformRun:
         status = self.solver.advance(self.tolerance)
         self.seconds += time.perf_counter() - began
         if status != _uniform.OK:
-            self._stage_failed(status == _uniform.NO_CONVERGENCE)
+            self._stage_failed(status == _uniform.NO_CONVERGENCE or not self.final)
         elif self.solver.done == self.solver.panels:
             self.end_stage()
 
@@ -354,10 +404,9 @@ class UniformRun:
         return out
 
     def two_time(self, n):
-        """(C, R) on the first n times, as packed triangles, and their corner blocks."""
-        size = n * (n + 1) // 2
-        s = self.solver
-        return (s.C[:size], s.blocks_C[0]), (s.R[:size], s.blocks_R[0])
+        """(C, R) on the first n times: packed triangles and the continued diagonal blocks."""
+        size, panels, s = n * (n + 1) // 2, -(-(n - 1) // 6), self.solver
+        return (s.C[:size], s.blocks_C[:panels]), (s.R[:size], s.blocks_R[:panels])
 
     @property
     def progress(self):
@@ -375,7 +424,7 @@ class UniformRun:
             "iterations": int(self.solver.iterations),
             "solver_seconds": self.seconds,
             "bytes": memory(self.solver.nodes - 1, self.integrator.threads),
-            "threads": self.integrator.threads,
+            "threads": self.solver.threads,
             "instruction_set": self.solver.instruction_set,
         }
         out["error"] = None
@@ -396,6 +445,7 @@ class UniformRun:
             "error": self.error or {},
             "seconds": self.seconds,
             "stages": [s.state() for s in self.stages],
+            "inverse_temperature": self._inverse_temperature,
             "solver": self.solver.state(),
         }
 
@@ -408,6 +458,8 @@ class UniformRun:
         self.finished = bool(state["finished"])
         self.error = {k: float(v) for k, v in state["error"].items()} or None
         self._start()
+        if not np.array_equal(self._inverse_temperature, state["inverse_temperature"]):
+            raise ValueError("dynamics: the annealing schedule is not that of the checkpoint, its values differ")
         self.solver.restore(state["solver"])
 
 
