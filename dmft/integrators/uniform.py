@@ -379,7 +379,7 @@ class UniformRun:
             rate = self.blind_rate
             if coarse is not None and d > 0:
                 rate = min(max(coarse[name] / d, 2.0), self.max_rate)
-            out[name] = d / (rate - 1.0)
+            out[name] = max(d / (rate - 1.0), self.tolerance)  # not below that of the iteration
         return out
 
     # --- what the driver reads -----------------------------------------------------------
