@@ -68,11 +68,11 @@ def energy(solution, *, log_t=False):
 
 
 def _energy(axes, solutions, log_t):
-    _scalar(axes, solutions, "energy", "energy per N", log_t)
     (first, *more) = solutions.values()
-    if not more and len(first.energies) > 1:
-        axes.lines[-1].set_label("total") if axes.lines else None
-        for k, e in first.energies.items():
+    channels = {} if more or len(first.energies) < 2 else first.energies
+    _scalar(axes, {"total": first} if channels else solutions, "energy", "energy per N", log_t)
+    if channels:
+        for k, e in channels.items():
             axes.plot(first.t, e, lw=1, ls="--", label=f"order {k}")
         axes.legend()
 

@@ -1,5 +1,7 @@
 """Closed forms and exact identities."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -91,13 +93,32 @@ def test_uncorrelated_start_correlation_equals_response():
         assert np.abs(sol.C(sol.t, 0.0) - sol.R(sol.t, 0.0)).max() < 1e-6
 
 
-@pytest.mark.parametrize("delta2", [0.3, 0.4])
-def test_bayes_optimal_plateau(delta2):
+DATA = Path(__file__).parents[1] / "data"
+PLATEAUS = np.loadtxt(DATA / "bayes_plateaus.csv", delimiter=",", skiprows=4).tolist()
+
+
+@pytest.mark.parametrize(
+    ("delta2", "published"), [pytest.param(*row, marks=[pytest.mark.slow] * (row[0] > 0.45)) for row in PLATEAUS]
+)
+def test_bayes_optimal_plateau(delta2, published):
     model = dmft.SpikedMatrixTensor(3, delta2, 1.0)
-    sol = dmft.solve(model, dmft.Langevin(1.0), t_max=60.0, m0=0.5)
+    sol = dmft.solve(model, dmft.Langevin(1.0), t_max=60.0 if delta2 < 0.45 else 120.0, m0=0.5)
     m = brentq(lambda m: 1 / (1 - m) - 1 / delta2 - m, 0.1, 0.99)
+    assert abs(m - published) < 1e-6
     assert abs(sol.m[-1] - m) < 1e-6
-    assert abs(sol.mu[-1] - 1 - model.Q(1.0, 1)) < 1e-5
+    assert abs(sol.mu[-1] - 2 - 1 / delta2) < 1e-5
+
+
+def test_glass_relaxes_to_the_threshold_energy():
+    # marginal states: mu = 2 sqrt(Q''(1)), e = -mu/p; approached as t^(-2/3)
+    model = dmft.MixedSpin({3: 0.5})
+    sol = dmft.solve(model, dmft.GradientFlow(), t_max=60.0, integrator=dmft.UniformGrid(rtol=1e-5))
+    threshold = -2 * np.sqrt(model.Q(1.0, 2)) / 3
+    t = np.array([15.0, 30.0, 60.0])
+    amplitude = (sol.interpolate("energy", t) - threshold) * t ** (2 / 3)
+    np.testing.assert_allclose(amplitude, 0.33, rtol=0.03)
+    slope = np.log(amplitude[2] / amplitude[0]) / np.log(4.0)
+    assert abs(slope) < 0.02
 
 
 def test_gradient_flow_energy_falls_with_the_gradient_norm():
