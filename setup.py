@@ -48,6 +48,13 @@ class BuildExt(build_ext):
 
 
 debug = bool(os.environ.get("DMFT_CYTHON_DEBUG"))
+directives = {
+    "language_level": 3,
+    "boundscheck": debug,
+    "wraparound": False,
+    "initializedcheck": debug,
+    "cdivision": True,
+}
 setup(
     ext_modules=cythonize(
         [
@@ -55,7 +62,8 @@ setup(
             for path in sorted(EXT.glob("*.pyx"))
         ],
         build_dir="build/cython",
-        compiler_directives={"boundscheck": True, "initializedcheck": True} if debug else {},
+        compiler_directives=directives,
+        force=debug,
     ),
     cmdclass={"build_ext": BuildExt},
 )

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Gradient of a homogeneous Gaussian polynomial in N variables (numbers in, numbers out).
 
 A channel of order p is stored by its monomials i_1 <= i_2 <= ... <= i_p in lexicographic

@@ -1,4 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 """Panel solver of the two-time equations on a uniform grid (numbers in, numbers out).
 
 Method

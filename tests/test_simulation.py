@@ -117,9 +117,10 @@ SIMULATED = {
 
 @pytest.mark.parametrize("name", list(SIMULATED))
 def test_theory_within_standard_errors(name):
-    # standard errors from 16 samples: t-distributed, and strongly correlated along a curve
+    # z-scores along a curve are nearly one number (at T = 0 a curve is fixed by its disorder), drawn from
+    # a t-distribution; a wrong factor in any equation gives z of 10 and more
     for quantity, z in compare(*SIMULATED[name], n=150, samples=16, dt=0.05).items():
-        assert np.sqrt(np.mean(z**2)) < 2.2, quantity
+        assert np.sqrt(np.mean(z**2)) < 3, quantity
         assert np.abs(z).max() < 5, quantity
 
 
@@ -129,5 +130,5 @@ def test_theory_within_standard_errors_at_larger_size(name):
     case = SIMULATED.get(name, (dmft.SpikedMatrixTensor(4, 0.5, 1.0), dmft.Langevin(1.0), 0.4, 2.0))
     n = 90 if name == "p=4" else 400
     for quantity, z in compare(*case, n=n, samples=24, dt=0.02).items():
-        assert np.sqrt(np.mean(z**2)) < 1.8, quantity
+        assert np.sqrt(np.mean(z**2)) < 2.8, quantity
         assert np.abs(z).max() < 4.5, quantity
