@@ -27,6 +27,7 @@ from ..errors import SolverError
 DEFAULT_RTOL = 1e-6
 MAX_REFINEMENTS = 8
 ROUND_OFF = 3e-12  # differences between grids below this are rounding
+COARSEST = 0.35  # rate * dt above which the equations of a panel do not converge
 _forked = False  # set in forked children of a process: OpenMP would hang there
 
 
@@ -37,8 +38,6 @@ def _note_fork():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
-
-COARSEST = 0.35  # rate * dt above which the equations of a panel do not converge
 
 
 @dataclass(frozen=True)
@@ -392,6 +391,7 @@ class UniformRun:
 
     @property
     def t(self):
+        """Solved times up to t_max."""
         return self.solver.t[: self.size]
 
     def scalars(self):
