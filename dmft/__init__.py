@@ -11,6 +11,15 @@ from .solution import Solution, TwoTime
 from .solve import Checkpoint, Step, resume, solve
 from .storage import load
 
+
+def __getattr__(name):
+    if name == "__version__":
+        from .storage import versions
+
+        return versions()["dmft"]
+    raise AttributeError(f"module 'dmft' has no attribute {name!r}")
+
+
 __all__ = [
     "Annealing",
     "Checkpoint",

@@ -376,7 +376,7 @@ def summary(solution):
         "t": float(solution.t[-1]),
         "final": last,
         "events": [
-            {"name": o.event.name, "level": o.event.level, "time": o.time, "direction": o.direction}
+            {"name": o.event.name, "level": o.event.level, "time": o.time, "error": o.error, "direction": o.direction}
             for o in solution.events
         ],
         "stats": specs.plain(solution.stats),
@@ -389,7 +389,8 @@ def deliver(args, solution, out):
     solution.save(out, overwrite=args.overwrite)
     say(args, f"{solution.message}; wrote {out}")
     for o in solution.events:
-        say(args, f"{o.event.name} crosses {o.event.level:g} at t = {o.time:.10g}")
+        error = "" if o.error is None else f" (error about {o.error:.1e})"
+        say(args, f"{o.event.name} crosses {o.event.level:g} at t = {o.time:.10g}{error}")
     error = solution.stats.get("error")
     if error:
         say(

@@ -49,11 +49,16 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Occurrence:
-    """An event that happened: which crossing, when, and in which direction."""
+    """An event that happened: which crossing, when, in which direction.
+
+    ``error`` is the estimated error of the time, that of the scalar divided by its slope; None
+    where there is no error estimate.
+    """
 
     event: Crossing
     time: float
     direction: int
+    error: float | None = None
 
 
 def local_polynomial(t, y, x, block=PANEL):

@@ -1,5 +1,7 @@
 """Plots (needs the ``plot`` extra, matplotlib).  Every function returns a matplotlib Figure."""
 
+from textwrap import wrap
+
 import numpy as np
 
 from . import _check
@@ -16,6 +18,31 @@ def _figure(width=6.0, height=4.0, columns=1, rows=1):
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def _title(figure, solution):
+    """Model, dynamics and start in one or two lines."""
+    parts = [f"{solution.model!r}", repr(solution.dynamics).replace(", annealing=None", "")]
+    m0 = solution.spec.get("initial", {}).get("m0", 0.0)
+    if solution.model.planted:
+        parts.append(f"m0 = {m0:g}")
+    if "N" in solution.stats:
+        parts.append(f"N = {solution.stats['N']}, {solution.stats['samples']} samples")
+    figure.suptitle("\n".join(wrap(", ".join(parts), int(16 * figure.get_figwidth()))), fontsize=9)
+
+
+def _single(solution):
+    """Figure with one panel, titled when it shows a single solution."""
+    figure, ((axes,),) = _figure()
+    solutions = _named(solution)
+    if len(solutions) == 1:
+        _title(figure, next(iter(solutions.values())))
+    return figure, axes, solutions
+
+
+def _round(times):
+    """Times with two significant digits, for labels one can read."""
+    return np.unique([float(f"{t:.2g}") for t in times])
+
+
 def _time_axis(axes, t, log):
     if log and len(t) > 1:
         axes.set_xscale("log")
@@ -29,7 +56,7 @@ def _curve(axes, solution, name, label, **style):
     """A scalar; with error bars where the solution has standard errors."""
     y = solution.scalars[name]
     if name in solution.stderr:
-        axes.errorbar(solution.t, y, solution.stderr[name], fmt="o", ms=2.5, lw=0.8, label=label, **style)
+        axes.errorbar(solution.t, y, solution.stderr[name], fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
     else:
         axes.plot(solution.t, y, label=label, **style)
 
@@ -55,15 +82,15 @@ def _named(solution):
 
 def overlap(solution, *, log_t=False, log_m=False):
     """m(t).  ``solution``: one Solution, or ``{label: Solution}`` (theory over simulation)."""
-    figure, ((axes,),) = _figure()
-    _scalar(axes, _named(solution), "m", "overlap m", log_t, log_m)
+    figure, axes, solutions = _single(solution)
+    _scalar(axes, solutions, "m", "overlap m", log_t, log_m)
     return figure
 
 
 def energy(solution, *, log_t=False):
     """Energy per N; for a single solution its channels as well."""
-    figure, ((axes,),) = _figure()
-    _energy(axes, _named(solution), log_t)
+    figure, axes, solutions = _single(solution)
+    _energy(axes, solutions, log_t)
     return figure
 
 
@@ -72,15 +99,15 @@ def _energy(axes, solutions, log_t):
     channels = {} if more or len(first.energies) < 2 else first.energies
     _scalar(axes, {"total": first} if channels else solutions, "energy", "energy per N", log_t)
     if channels:
-        for k, e in channels.items():
-            axes.plot(first.t, e, lw=1, ls="--", label=f"order {k}")
+        for k in channels:
+            _curve(axes, first, f"energy_{k}", f"order {k}", lw=1)
         axes.legend()
 
 
 def multiplier(solution, *, log_t=False):
     """Lagrange multiplier mu(t)."""
-    figure, ((axes,),) = _figure()
-    _scalar(axes, _named(solution), "mu", r"$\mu$", log_t)
+    figure, axes, solutions = _single(solution)
+    _scalar(axes, solutions, "mu", r"$\mu$", log_t)
     return figure
 
 
@@ -88,7 +115,7 @@ def waiting_times(solution, count=5):
     """A few waiting times, spread logarithmically over the stored rows."""
     t = solution.t
     low = max(t[1], t[-1] / 100) if len(t) > 1 else t[0]
-    return np.unique(np.round(np.geomspace(low, t[-1] / 2, count), 3))
+    return np.minimum(_round(np.geomspace(low, t[-1] / 2, count)), t[-1])
 
 
 def _needs(solution, name):
@@ -98,31 +125,47 @@ def _needs(solution, name):
     return function
 
 
-def _two_time(axes, solution, name, t_w, ylabel, log):
+def _two_time(axes, solution, name, t_w, log):
     function = _needs(solution, name)
+    end = solution.t[-1]
     for w in waiting_times(solution) if t_w is None else np.atleast_1d(t_w):
-        tau = np.linspace(0.0, solution.t[-1] - w, 400)
-        if log:
-            tau = np.geomspace(max(tau[-1] * 1e-3, 1e-12), tau[-1], 400)
-        axes.plot(tau, function(np.minimum(w + tau, solution.t[-1]), w), label=f"$t_w$ = {w:g}")
+        if name in solution.stderr:  # measured: the recorded times and nothing in between
+            w = solution.t[np.argmin(np.abs(solution.t - w))]
+            tau, style = solution.t[solution.t > w] - w, {"marker": "o", "ms": 2.5, "lw": 0.5}
+        elif log:
+            tau, style = np.geomspace(max((end - w) * 1e-3, 1e-12), end - w, 400), {}
+        else:
+            tau, style = np.linspace(0.0, end - w, 400), {}
+        axes.plot(tau, function(np.minimum(w + tau, end), w), label=f"$t_w$ = {w:.3g}", **style)
     if log:
         axes.set_xscale("log")
     axes.set_xlabel(r"$\tau = t - t_w$")
-    axes.set_ylabel(ylabel)
+    axes.set_ylabel(rf"${name}(t_w+\tau, t_w)$")
     axes.legend()
+
+
+def _rows(axes, solution, name):
+    """The kept rows f(t, t') against t'."""
+    function = getattr(solution, name)
+    for i in range(len(function.t)):
+        axes.plot(*function.row(i), label=f"t = {function.t[i]:.3g}")
+    axes.set_xlabel("t'")
+    axes.set_ylabel(f"{name}(t, t')")
+    if len(function.t) < 9:
+        axes.legend()
 
 
 def correlation(solution, t_w=None, *, log=True):
     """C(t_w + tau, t_w) against tau for several waiting times."""
-    figure, ((axes,),) = _figure()
-    _two_time(axes, solution, "C", t_w, r"$C(t_w+\tau, t_w)$", log)
+    figure, axes, _ = _single(solution)
+    _two_time(axes, solution, "C", t_w, log)
     return figure
 
 
 def response(solution, t_w=None, *, log=True):
     """R(t_w + tau, t_w) against tau for several waiting times."""
-    figure, ((axes,),) = _figure()
-    _two_time(axes, solution, "R", t_w, r"$R(t_w+\tau, t_w)$", log)
+    figure, axes, _ = _single(solution)
+    _two_time(axes, solution, "R", t_w, log)
     axes.set_yscale("log")
     return figure
 
@@ -130,23 +173,27 @@ def response(solution, t_w=None, *, log=True):
 def _fdt(axes, solution, t=None):
     C, R = _needs(solution, "C"), _needs(solution, "R")
     T = solution.dynamics.temperature
-    for end in waiting_times(solution, 4) * 2 if t is None else np.atleast_1d(t):
-        s = np.linspace(0.0, min(end, solution.t[-1]), 801)
+    largest = 0.0
+    last = solution.t[-1]
+    for end in [*_round(np.geomspace(last / 50, last, 4))[:-1], last] if t is None else np.atleast_1d(t):
+        s = np.linspace(0.0, min(end, last), 801)
         r = R(s[-1], s)
         panels = (r[:-2:2] + 4 * r[1::2] + r[2::2]) * (s[2] - s[0]) / 6
         chi = np.append(np.cumsum(panels[::-1])[::-1], 0.0)  # integral of R from s to t
-        axes.plot(C(s[-1], s[::2]), chi, label=f"t = {s[-1]:g}")
+        axes.plot(C(s[-1], s[::2]), chi, label=f"t = {s[-1]:.3g}")
+        largest = max(largest, chi.max())
     if T > 0:
         x = np.array([0.0, 1.0])
         axes.plot(x, (1 - x) / T, "k:", lw=1, label="equilibrium, (1 - C)/T")
+    axes.set_ylim(-0.04 * largest, 1.1 * largest)
     axes.set_xlabel("C(t, s)")
     axes.set_ylabel(r"$\chi(t,s) = \int_s^t R(t,u)\,du$")
-    axes.legend()
+    axes.legend(loc="lower left")
 
 
 def fdt(solution, t=None):
     """Parametric plot of the integrated response against C at fixed t (s runs from 0 to t)."""
-    figure, ((axes,),) = _figure(5.0, 4.5)
+    figure, axes, _ = _single(solution)
     _fdt(axes, solution, t)
     return figure
 
@@ -154,20 +201,26 @@ def fdt(solution, t=None):
 def overview(solution, *, log_t=False):
     """m, energy, mu, C, R and the parametric plot of one solution."""
     figure, axes = _figure(12.0, 6.8, 3, 2)
-    _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
+    _title(figure, solution)
+    if solution.model.planted:
+        _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
     _energy(axes[0, 1], {"": solution}, log_t)
     _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
-    long_enough = len(solution.t) > 2
-    if solution.C is not None and solution.C.complete and long_enough:
-        _two_time(axes[1, 0], solution, "C", None, r"$C(t_w+\tau, t_w)$", True)
-    if solution.R is not None and solution.R.complete and long_enough:
-        _two_time(axes[1, 1], solution, "R", None, r"$R(t_w+\tau, t_w)$", True)
-        axes[1, 1].set_yscale("log")
+    for panel, name in zip(axes[1, :2], "CR", strict=True):
+        function = getattr(solution, name)
+        if function is None or len(solution.t) < 3:
+            continue
+        if function.complete:
+            _two_time(panel, solution, name, None, True)
+            if name == "R":
+                panel.set_yscale("log")
+        else:
+            _rows(panel, solution, name)
+    if solution.R is not None and solution.R.complete and len(solution.t) > 2:
         _fdt(axes[1, 2], solution)
     for panel in axes.flat:
         if not panel.lines and not panel.containers:
             panel.set_axis_off()
-    figure.suptitle(f"{solution.model!r}, {solution.dynamics!r}", fontsize=9)
     return figure
 
 

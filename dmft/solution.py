@@ -76,6 +76,8 @@ class TwoTime:
         if not (np.all(np.isfinite(t)) and np.all(np.isfinite(s))):
             raise ValueError("t and s must be finite")
         slack = 1e-12 * max(1.0, end)
+        if not self.complete:
+            self._check_rows(t)
         bad = (s > t) | (s < 0) | (t > end + slack)
         if np.any(bad):
             i = np.flatnonzero(bad)[0]
@@ -117,16 +119,22 @@ class TwoTime:
             out[rest] = total
         return out
 
-    def _on_rows(self, t, s):
+    def _nearest_row(self, t):
+        """Index of the stored row nearest to each time."""
         k = np.clip(np.searchsorted(self.t, t), 0, len(self.t) - 1)
         below = np.maximum(k - 1, 0)
-        k = np.where(np.abs(self.t[below] - t) < np.abs(self.t[k] - t), below, k)
-        off = np.abs(self.t[k] - t) > 1e-9 * np.maximum(1.0, t)
+        return np.where(np.abs(self.t[below] - t) < np.abs(self.t[k] - t), below, k)
+
+    def _check_rows(self, t):
+        off = np.abs(self.t[self._nearest_row(t)] - t) > 1e-9 * np.maximum(1.0, t)
         if np.any(off):
             raise ValueError(
                 f"t = {t[off][0]} is not one of the {len(self.t)} stored rows (save_at): "
                 "use the times in .t, or solve again without save_at"
             )
+
+    def _on_rows(self, t, s):
+        k = self._nearest_row(t)
         return self._in_row(k, self._panel(self.t[k]), self.blocks[k], s)
 
     def _in_row(self, k, panel, near, s):
@@ -164,7 +172,9 @@ class Solution:
         Statistical standard errors, where samples are involved.
     stats : dict
         Steps, seconds, bytes, integrator, versions; ``stats["error"]`` holds the estimated
-        errors: relative for m, absolute for C, R, mu and energy, largest over the run.
+        errors: relative for m, absolute for C, R, mu and energy, largest over the run (None where
+        there is no estimate); ``stats["time_shift"]`` is the error of m as a shift of time where
+        m changes fastest.
     status : str
         "finished", "event", "interrupted" or "failed".
     message : str

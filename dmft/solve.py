@@ -16,7 +16,7 @@ from . import spec as specs
 from .dynamics import GradientFlow, Langevin
 from .equations import TwoTimeEquations
 from .errors import SolverError
-from .events import Crossing, Occurrence, find_crossings
+from .events import Crossing, Occurrence, find_crossings, local_polynomial
 from .integrators import UniformGrid
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
@@ -148,18 +148,19 @@ def solve(
     t_max : float
         Final time.
     steps, seed
-        Not for these dynamics: time is continuous and nothing is random.
+        Not allowed here: time is continuous and nothing is random.
     m0 : float
         Overlap with the signal at t = 0, |m0| <= 1 (0 for models without a signal).  The start
         is otherwise uniform on the sphere.
     integrator : UniformGrid, optional
         Default ``UniformGrid()``, rtol = 1e-6.
     save_at : array_like, optional
-        Times of the rows of C and R that are kept; all by default.  The scalars are kept at
-        every step.
+        Times of the rows of C and R that are kept in the solution and its file; all by default.
+        (The run itself needs all rows in memory.)  The scalars are kept at every step.
     events : Crossing or sequence of Crossing, optional
     checkpoint : str, Path or Checkpoint, optional
-        File to continue from with ``resume``.  Refused if it exists.
+        File to continue from with ``resume``.  Refused if it exists; it is left in place at the
+        end, for you to remove once the solution is saved.
     progress : None, bool or callable, optional
         Bar on stderr after one second: None only on a terminal.  A callable gets
         (fraction, label).
@@ -281,9 +282,10 @@ def _events(events, model):
         events = [events]
     elif not isinstance(events, (list, tuple)):
         raise TypeError(f"events must be a Crossing or a sequence of them, got {events!r}")
+    if not all(isinstance(event, Crossing) for event in events):
+        raise TypeError(f"events must be a Crossing or a sequence of them, got {events!r}")
     names = ["m", "mu", "energy"] + [f"energy_{k}" for k in model.orders]
     for event in events:
-        _check.instance("events", event, Crossing, "a Crossing or a sequence of them")
         if event.name not in names:
             raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {', '.join(names)}")
     return events
@@ -383,9 +385,10 @@ class Job:
     def _solution(self, status, message, began, cpu):
         t, scalars = self.stepper.t, self.stepper.scalars()
         n = len(t)
+        stats = self.stepper.stats()
         occurrences = sorted(
             (
-                Occurrence(e, time, sense)
+                Occurrence(e, time, sense, time_error(t, scalars, e, time, stats["error"]))
                 for e in self.problem.events
                 for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction)
             ),
@@ -401,7 +404,6 @@ class Job:
         if self.problem.save_at is not None:
             kept = self.problem.save_at[self.problem.save_at <= t[-1] * (1 + 1e-12)]
             C, R = (C.keep(kept), R.keep(kept)) if kept.size else (None, None)
-        stats = self.stepper.stats()
         stats["steps"] = n - 1
         stats["seconds"] = time.monotonic() - began
         stats["cpu_seconds"] = time.process_time() - cpu
@@ -422,6 +424,18 @@ class Job:
             {},
             occurrences,
         )
+
+
+def time_error(t, scalars, event, time, errors):
+    """Error of a crossing time: the error of the scalar over its slope there."""
+    name = event.name if event.name in ("m", "mu") else "energy"
+    if not errors:
+        return None
+    step = 1e-4 * t[-1] / len(t)
+    ends = np.clip([time - step, time + step], t[0], t[-1])
+    left, right = local_polynomial(t, scalars[event.name], ends)
+    error = errors[name] * (abs(event.level) if name == "m" else 1.0)
+    return float(error * (ends[1] - ends[0]) / abs(right - left)) if right != left else None
 
 
 class Signals:

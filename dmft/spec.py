@@ -102,7 +102,7 @@ def refuse_unknown(where, given, allowed):
         if key not in allowed:
             close = difflib.get_close_matches(str(key), list(allowed), 1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"{where}: unknown key {key!r}{hint}; allowed: {', '.join(allowed)}")
+            raise ValueError(f"{where}: unknown key {key!r}{hint}; allowed: {', '.join(allowed) or 'none'}")
 
 
 def _table(where, value):

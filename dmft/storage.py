@@ -92,28 +92,7 @@ def atomic(path, overwrite):
 def save(solution, path, overwrite=False):
     """Write a solution; returns the path."""
     with atomic(path, overwrite) as f:
-        created = solution.stats.get("created", provenance()["created"])
-        f.attrs.update(
-            {
-                "format": "dmft-run",
-                "dmft_schema": SCHEMA,
-                "dmft_version": versions()["dmft"],
-                "created": created,
-                "spec": json.dumps(solution.spec),
-                "converged": int(solution.converged),
-                "status": solution.status,
-                "message": solution.message,
-                "stats": json.dumps(solution.stats),
-                "events": json.dumps(
-                    [
-                        {**specs.plain(o.event), "time": o.time, "occurred_direction": o.direction}
-                        for o in solution.events
-                    ]
-                ),
-                "steps": solution.stats.get("steps", len(solution.t) - 1),
-                "seconds": solution.stats.get("seconds", 0.0),
-            }
-        )
+        f.attrs.update(_attributes(solution))
         _scale(f, "t", solution.t)
         for name, values in solution.scalars.items():
             _dataset(f, name, values, ["t"])
@@ -127,13 +106,38 @@ def save(solution, path, overwrite=False):
     return Path(path)
 
 
+def _attributes(solution):
+    """Root attributes of a file or xarray.Dataset."""
+    events = [
+        {**specs.plain(o.event), "time": o.time, "occurred_direction": o.direction, "time_error": o.error}
+        for o in solution.events
+    ]
+    return {
+        "format": "dmft-run",
+        "dmft_schema": SCHEMA,
+        "dmft_version": versions()["dmft"],
+        "created": solution.stats.get("created", provenance()["created"]),
+        "spec": json.dumps(solution.spec),
+        "converged": int(solution.converged),
+        "status": solution.status,
+        "message": solution.message,
+        "stats": json.dumps(solution.stats),
+        "events": json.dumps(events),
+        "steps": solution.stats.get("steps", len(solution.t) - 1),
+        "seconds": solution.stats.get("seconds", 0.0),
+    }
+
+
+def _long_name(name):
+    if name.endswith("_stderr"):
+        return f"standard error of {name[:-7]}"
+    if name.startswith("energy_"):
+        return f"energy per N of channel {name[7:]}"
+    return LONG_NAMES.get(name, name)
+
+
 def _describe(dataset, name):
-    text = LONG_NAMES.get(name)
-    if text is None and name.startswith("energy_"):
-        text = f"energy per N of channel {name[7:]}"
-    if text is None and name.endswith("_stderr"):
-        text = f"standard error of {name[:-7]}"
-    dataset.attrs["long_name"] = text or name
+    dataset.attrs["long_name"] = _long_name(name)
     dataset.attrs["units"] = "1"
 
 
@@ -260,7 +264,8 @@ def _read(f):
     events = []
     for table in json.loads(f.attrs["events"]):
         time, direction = table.pop("time"), table.pop("occurred_direction")
-        events.append(Occurrence(Crossing(**table), time, direction))
+        error = table.pop("time_error")
+        events.append(Occurrence(Crossing(**table), time, direction, error))
     kwargs = specs.arguments(spec) if "run" in spec else specs.simulation_arguments(spec)
     return Solution(
         t,
@@ -317,14 +322,8 @@ def to_xarray(solution):
             data[f"{name}_stderr"] = ((rows, "t_prime"), np.where(above, np.nan, solution.stderr[name]))
     out = xarray.Dataset(data, coords)
     for name in out.variables:
-        out[name].attrs["long_name"] = LONG_NAMES.get(name, name)
-    out.attrs = {
-        "dmft_schema": SCHEMA,
-        "spec": json.dumps(solution.spec),
-        "status": solution.status,
-        "converged": int(solution.converged),
-        "created": solution.stats.get("created", ""),
-    }
+        out[name].attrs = {"long_name": _long_name(name), "units": "1"}
+    out.attrs = _attributes(solution)
     return out
 
 

@@ -213,3 +213,16 @@ def test_interpolation_across_kinks_of_a_schedule():
         np.testing.assert_allclose(coarse.interpolate(name, t), fine.interpolate(name, t), atol=3e-7)
     np.testing.assert_allclose(coarse.C(t, s), fine.C(t, s), atol=3e-8)
     np.testing.assert_allclose(coarse.R(t, s), fine.R(t, s), atol=3e-8)
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-7])
+def test_error_of_event_times(rtol):
+    events = [dmft.Crossing("m", 0.3, terminal=False), dmft.Crossing("energy", -1.0, terminal=False)]
+    kwargs = dict(t_max=15.0, m0=0.05, events=events)
+    sol = dmft.solve(MODEL, dmft.Langevin(1.0), integrator=dmft.UniformGrid(rtol=rtol), **kwargs)
+    ref = dmft.solve(MODEL, dmft.Langevin(1.0), integrator=dmft.UniformGrid(dt=sol.stats["dt"] / 2), **kwargs)
+    for a, b in zip(sol.events, ref.events, strict=True):
+        assert a.event == b.event
+        assert abs(a.time - b.time) < 3 * a.error
+    m = sol.events[-1]
+    assert m.error < 100 * abs(m.time - ref.events[-1].time)

@@ -290,6 +290,14 @@ def test_the_last_time_is_exact():
             assert t_max in run_.solver.t
 
 
+def test_a_smooth_function_as_schedule_is_not_much_dearer_than_a_known_one():
+    known = dmft.Annealing.exponential(3, 10.0, 4.0)
+    function = dmft.Annealing({3: lambda t: 1 + 10 * math.exp(-t / 4)})
+    a, b = (dmft.solve(MODEL, dmft.Langevin(1.0, x), t_max=15.0, m0=0.01) for x in (known, function))
+    assert b.stats["steps"] < 3 * a.stats["steps"]
+    assert b.m[-1] == pytest.approx(a.m[-1], rel=2e-6)
+
+
 def test_schedules_that_end_at_the_final_time():
     for f in (lambda t: 2 - t if t <= 1 else -1.0, lambda t: 1 + math.sqrt(1 - t)):
         dynamics = dmft.Langevin(1.0, dmft.Annealing({3: f}))

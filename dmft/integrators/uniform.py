@@ -191,9 +191,19 @@ class Grid:
         return np.append(np.concatenate(parts), self.t_max)
 
 
+def _known_to_be_smooth(equations):
+    """Whether no schedule is a user's function, which may have kinks."""
+    schedules = equations.annealing.temperatures.values() if equations.annealing is not None else ()
+    return all(type(f) in SCHEDULES.values() for f in schedules)
+
+
 def _first_step(equations, t_max, rtol):
-    """Step at which rtol is roughly met without an escape: error = (1.4 rate dt)^8."""
-    return min(min(0.73 * rtol ** (1 / 8), 0.49 * COARSEST) / equations.rate(t_max), t_max / 24)
+    """Step at which rtol is roughly met without an escape: error = (1.4 rate dt)^8.
+
+    For a user's schedule it is small enough for two pilots, which show how smooth it is.
+    """
+    largest = (0.49 if _known_to_be_smooth(equations) else 0.24) * COARSEST
+    return min(min(0.73 * rtol ** (1 / 8), largest) / equations.rate(t_max), t_max / 24)
 
 
 class UniformRun:
@@ -238,9 +248,7 @@ class UniformRun:
     @property
     def blind_rate(self):
         """Convergence under halving that is assumed without evidence."""
-        annealing = self.equations.annealing
-        known = annealing is None or all(type(f) in SCHEDULES.values() for f in annealing.temperatures.values())
-        return self.max_rate if known and self.grid.smooth else 4.0
+        return self.max_rate if _known_to_be_smooth(self.equations) and self.grid.smooth else 4.0
 
     def _check_memory(self, steps):
         """Refuse what does not fit; the memory of a stage that will be freed counts as free."""
@@ -317,8 +325,8 @@ class UniformRun:
         at = self.t[-1]
         what = "the equations of a panel did not converge" if too_coarse else "the solution is not finite"
         raise SolverError(
-            f"{what} after t = {at:g} with dt = {self.grid.dt(self.level):g}: use a smaller dt, about "
-            f"{0.15 / self.equations.rate(self.t_max):.1g} or less, or rtol",
+            f"{what} after t = {at:g} with dt = {self.grid.dt(self.level):g}: use a smaller dt, at most "
+            f"{COARSEST / self.equations.rate(self.t_max):.2g}, or rtol",
             time=at,
         )
 
@@ -502,12 +510,11 @@ class Summary:
         return out
 
     def time_shift(self, relative_error):
-        """Error of m as a shift of time where m grows fastest (largest m'/m); None without growth."""
+        """Error of m as a shift of time where m changes fastest; None if it does not change."""
         m = np.abs(self.scalars["m"])
-        if not m.all() or len(m) < 2:
-            return None
-        rate = float(np.gradient(np.log(m), self.t).max())
-        return relative_error / rate if rate > 0 else None
+        speed = np.abs(np.gradient(m, self.t)) if len(m) > 1 else np.zeros(1)
+        i = int(np.argmax(speed))
+        return float(relative_error * m[i] / speed[i]) if speed[i] > 0 else None
 
     def state(self):
         """Plain data."""
