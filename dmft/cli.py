@@ -232,7 +232,7 @@ def build_parser():
     p = commands.add_parser(
         "info",
         help="say what is in a file",
-        description="Say what is in a result file.",
+        description="Say what is in a result file or checkpoint.",
         epilog="example: dmft info run.h5",
     )
     p.add_argument("file", type=Path)
@@ -535,8 +535,15 @@ def command_simulate(args):
 
 def command_info(args):
     """dmft info"""
-    from .storage import load
+    from .storage import is_checkpoint, load, read_checkpoint
 
+    if is_checkpoint(args.file):
+        spec, state = read_checkpoint(args.file)
+        times = {"t": float(state["solver"]["t"]), "t_max": float(spec["run"]["t_max"])}
+        stage = "finished" if state["finished"] else "solve" if state["final"] else "pilot run"
+        data = {"checkpoint": str(args.file), "stage": stage, **times, "spec": spec}
+        print(json.dumps(data) if args.json else "\n".join(f"{k:16s} {v}" for k, v in data.items()))
+        return OK
     solution = load(args.file)
     data = summary(solution)
     if args.json:

@@ -217,6 +217,12 @@ def _open(path, formats):
     return f
 
 
+def is_checkpoint(path):
+    """Whether a file of ours is a checkpoint and not a result."""
+    with _open(path, ("dmft-run", "dmft-checkpoint")) as f:
+        return f.attrs["format"] == "dmft-checkpoint"
+
+
 def load(path):
     """Read a result file.
 

@@ -270,3 +270,14 @@ def test_a_reader_that_goes_away_is_no_error():
     command = f"{sys.executable} -m dmft.cli info dmft-run.h5 | true; exit ${{PIPESTATUS[0]}}"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_info_of_a_checkpoint(capsys):
+    argv = ["solve", *PROBLEM, "--dt", "0.01", "--checkpoint", "c.ckpt", "--quiet", "--time-limit", "1e-6"]
+    assert main(argv) == 75
+    assert main(["info", "c.ckpt", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["stage"] == "pilot run"
+    assert 0 < answer["t"] < answer["t_max"] == 4.0
+    assert main(["info", "c.ckpt"]) == 0
+    assert "pilot run" in capsys.readouterr().out

@@ -450,11 +450,12 @@ class UniformRun:
             "refinements": self.refinements,
             "plan": np.array(self.plan),
             "finished": int(self.finished),
+            "final": int(self.final),
             "error": self.error or {},
             "seconds": self.seconds,
             "stages": [s.state() for s in self.stages],
             "inverse_temperature": self._inverse_temperature,
-            "solver": self.solver.state(),
+            "solver": {**self.solver.state(), "t": float(self.t[-1])},
         }
 
     def restore(self, state):
