@@ -9,14 +9,12 @@ from .models import MixedSpin, SpikedMatrixTensor
 from .simulation import simulate
 from .solution import Solution, TwoTime
 from .solve import Checkpoint, Step, resume, solve
-from .storage import load
+from .storage import load, release
 
 
 def __getattr__(name):
     if name == "__version__":
-        from .storage import versions
-
-        return versions()["dmft"]
+        return release("dmft")
     raise AttributeError(f"module 'dmft' has no attribute {name!r}")
 
 

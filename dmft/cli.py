@@ -13,9 +13,18 @@ import sys
 import tomllib
 from pathlib import Path
 
+from . import plot
+from . import spec as specs
+from .dynamics import DYNAMICS
+from .errors import FileFormatError, SolverError
+from .integrators import INTEGRATORS
+from .models import MODELS
+from .simulation import simulate
+from .solve import Checkpoint, estimate, resume, solve
+from .storage import check_writable, checkpoint_summary, generations, is_checkpoint, load, previous, release
+
 OK, FAILED, USAGE, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 75, 130
 
-TABLES = ("model", "dynamics", "initial", "integrator", "run")
 MODEL_FLAGS = ("p", "delta2", "deltap")
 
 
@@ -100,7 +109,7 @@ def number_list(text):
 def add_problem(parser):
     """Flags that say what is solved; shared by solve and simulate."""
     group = parser.add_argument_group("model")
-    group.add_argument("--model", choices=["spiked-matrix-tensor", "mixed-spin"], help="default: spiked-matrix-tensor")
+    group.add_argument("--model", choices=list(MODELS), help="default: spiked-matrix-tensor")
     group.add_argument("--p", type=int, help="order of the tensor, at least 3")
     group.add_argument("--delta2", type=number, help="noise of the matrix (inf: no matrix)")
     group.add_argument("--deltap", type=number, help="noise of the tensor (inf: no tensor)")
@@ -112,7 +121,7 @@ def add_problem(parser):
         help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders",
     )
     group = parser.add_argument_group("dynamics")
-    group.add_argument("--dynamics", choices=["langevin", "gradient-flow"], help="default: langevin")
+    group.add_argument("--dynamics", choices=list(DYNAMICS), help="default: langevin")
     group.add_argument("--temperature", type=number, help="bath temperature of langevin, default 1")
     group.add_argument(
         "--annealing",
@@ -157,23 +166,8 @@ def add_limits(parser):
     )
 
 
-def build_parser():
-    """The parser of the whole command line."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        release = version("dmft")
-    except PackageNotFoundError:
-        release = "unknown"
-    parser = Parser(
-        prog="dmft",
-        description="Exact dynamical mean-field theory curves of high-dimensional optimisation.",
-        epilog="exit codes: 0 done, 1 solver failed (partial result kept), 2 bad usage, "
-        "75 stopped with a checkpoint, 130 interrupted (partial result kept)",
-    )
-    parser.add_argument("--version", action="version", version=f"dmft {release}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
+def add_solve(commands):
+    """The sub-command solve."""
     p = commands.add_parser(
         "solve",
         help="solve the two-time equations",
@@ -183,7 +177,7 @@ def build_parser():
     )
     add_problem(p)
     group = p.add_argument_group("integrator")
-    group.add_argument("--integrator", choices=["uniform-grid"], help="default: uniform-grid")
+    group.add_argument("--integrator", choices=list(INTEGRATORS), help="default: uniform-grid")
     group.add_argument("--dt", type=number, help="time step")
     group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
     group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
@@ -202,6 +196,9 @@ def build_parser():
     p.add_argument("--dry-run", action="store_true", help="print steps, memory and a time estimate, do nothing")
     p.set_defaults(run=command_solve)
 
+
+def add_resume(commands):
+    """The sub-command resume."""
     p = commands.add_parser(
         "resume",
         help="continue a run from its checkpoint",
@@ -213,6 +210,9 @@ def build_parser():
     add_limits(p)
     p.set_defaults(run=command_resume)
 
+
+def add_simulate(commands):
+    """The sub-command simulate."""
     p = commands.add_parser(
         "simulate",
         help="finite-N simulation of the same problem",
@@ -229,6 +229,9 @@ def build_parser():
     add_output(p, "dmft-simulation.h5")
     p.set_defaults(run=command_simulate)
 
+
+def add_info(commands):
+    """The sub-command info."""
     p = commands.add_parser(
         "info",
         help="say what is in a file",
@@ -239,6 +242,9 @@ def build_parser():
     p.add_argument("--json", action="store_true", help="as JSON")
     p.set_defaults(run=command_info)
 
+
+def add_plot(commands):
+    """The sub-command plot."""
     p = commands.add_parser(
         "plot",
         help="plot a result file",
@@ -251,10 +257,24 @@ def build_parser():
         "--kind",
         default="overview",
         metavar="KIND",
-        help="overview (default), overlap, energy, multiplier, correlation, response or fdt",
+        help=f"one of {', '.join(plot.KINDS)}; default overview",
     )
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
     p.set_defaults(run=command_plot)
+
+
+def build_parser():
+    """The parser of the whole command line."""
+    parser = Parser(
+        prog="dmft",
+        description="Exact dynamical mean-field theory curves of high-dimensional optimisation.",
+        epilog="exit codes: 0 done, 1 solver failed (partial result kept), 2 bad usage, "
+        "75 stopped with a checkpoint, 130 interrupted (partial result kept)",
+    )
+    parser.add_argument("--version", action="version", version=f"dmft {release('dmft')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (add_solve, add_resume, add_simulate, add_info, add_plot):
+        add(commands)
     return parser
 
 
@@ -268,7 +288,7 @@ def spec_of(args):
             raise UsageError(f"--spec {args.spec}: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"--spec {args.spec}: {error}") from None
-    tables = {name: spec.get(name, {}) for name in TABLES}
+    tables = {name: spec.get(name, {}) for name in specs.TABLES}
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise UsageError(f"--spec: {name} must be a table, got {table!r}")
@@ -324,7 +344,6 @@ def solve_spec(args):
 
 def check_outputs(args, default, *checkpoints):
     """Refuse before any work what could not be written after it; returns the result's path."""
-    from .storage import check_writable
 
     out = args.out or Path(default)
     paths = [out] + ([args.plot] if args.plot is not None else [])
@@ -367,7 +386,6 @@ def say(args, text):
 
 def summary(solution):
     """Short description as plain data."""
-    from . import spec as specs
 
     last = {name: float(values[-1]) for name, values in solution.scalars.items()}
     return {
@@ -411,7 +429,6 @@ def deliver(args, solution, out):
 
 def finish(args, solution, out, checkpoint):
     """Deliver a solution of solve or resume and choose the exit code."""
-    from .storage import previous
 
     interrupted = solution.status == "interrupted"
     if interrupted and checkpoint is not None and checkpoint.exists() and "SIGINT" not in solution.message:
@@ -432,7 +449,6 @@ def finish(args, solution, out, checkpoint):
 
 def guarded(args, out, work):
     """Run ``work``; on a solver failure keep the partial result."""
-    from .errors import SolverError
 
     try:
         return work()
@@ -446,9 +462,6 @@ def guarded(args, out, work):
 
 def command_solve(args):
     """dmft solve"""
-    from . import spec as specs
-    from .solve import Checkpoint, estimate, solve
-    from .storage import generations
 
     kwargs = specs.arguments(solve_spec(args))
     if args.dry_run:
@@ -487,8 +500,6 @@ def limits(args):
 
 def is_partial(path, spec):
     """Whether a file is the unfinished result of the same run."""
-    from .errors import FileFormatError
-    from .storage import load
 
     try:
         solution = load(path)
@@ -499,10 +510,8 @@ def is_partial(path, spec):
 
 def command_resume(args):
     """dmft resume"""
-    from .solve import resume
-    from .storage import generations, read_checkpoint
 
-    spec, _ = read_checkpoint(args.file)
+    spec = checkpoint_summary(args.file)["spec"]
     out = args.out or Path("dmft-run.h5")
     args.overwrite = args.overwrite or (out.is_file() and is_partial(out, spec))
     check_outputs(args, out, *generations(args.file))
@@ -513,8 +522,6 @@ def command_resume(args):
 
 def command_simulate(args):
     """dmft simulate"""
-    from . import spec as specs
-    from .simulation import simulate
 
     kwargs = specs.arguments(spec_of(args))
     for name in ("integrator", "save_at", "events"):
@@ -535,13 +542,10 @@ def command_simulate(args):
 
 def command_info(args):
     """dmft info"""
-    from .storage import is_checkpoint, load, read_checkpoint
 
     if is_checkpoint(args.file):
-        spec, state = read_checkpoint(args.file)
-        times = {"t": float(state["solver"]["t"]), "t_max": float(spec["run"]["t_max"])}
-        stage = "finished" if state["finished"] else "solve" if state["final"] else "pilot run"
-        data = {"checkpoint": str(args.file), "stage": stage, **times, "spec": spec}
+        data = {"checkpoint": str(args.file), **checkpoint_summary(args.file)}
+        data["t_max"] = float(data["spec"]["run"]["t_max"])
         print(json.dumps(data) if args.json else "\n".join(f"{k:16s} {v}" for k, v in data.items()))
         return OK
     solution = load(args.file)
@@ -570,8 +574,6 @@ def command_info(args):
 
 def command_plot(args):
     """dmft plot"""
-    from . import plot
-    from .storage import check_writable, load
 
     if args.kind not in plot.KINDS:
         raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(plot.KINDS)}")

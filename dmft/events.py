@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _check
-
-PANEL = 6  # steps per panel of the uniform grid
+from .interpolation import local_polynomial
 
 
 @dataclass(frozen=True)
@@ -59,38 +58,6 @@ class Occurrence:
     time: float
     direction: int
     error: float | None = None
-
-
-def local_polynomial(t, y, x, block=PANEL):
-    """Interpolate y(t) at x with the polynomial through the nodes of the panel around x.
-
-    Parameters
-    ----------
-    t, y : (n,) float64
-        Nodes and values; panels of ``block`` steps start at t[0].
-    x : (k,) float64
-        Points within [t[0], t[-1]].
-
-    Returns
-    -------
-    (k,) float64
-    """
-    width = min(block + 1, len(t))
-    cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, len(t) - 1)
-    first = np.minimum(block * (cell // block), len(t) - width)
-    index = first[:, None] + np.arange(width)
-    return np.einsum("ki,ki->k", lagrange(t[index], x), y[index])
-
-
-def lagrange(nodes, x):
-    """Lagrange weights (k, w) of the points x (k,) on the nodes (k, w)."""
-    width = nodes.shape[1]
-    weights = np.ones_like(nodes)
-    for i in range(width):
-        for j in range(width):
-            if i != j:
-                weights[:, i] *= (x - nodes[:, j]) / (nodes[:, i] - nodes[:, j])
-    return weights
 
 
 def find_crossings(t, y, level, direction=0, start=0):

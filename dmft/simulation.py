@@ -234,22 +234,7 @@ def simulate(
         meter.close()
 
     t = np.linspace(0.0, t_max, records)
-    e = np.array([r[1] for r in results])
-    orders = np.array(list(model.coefficients), dtype=float)
-    raw = {
-        "m": np.array([r[0] for r in results]),
-        "mu": dynamics.temperature - np.einsum("k,skt->st", orders, e),
-        "energy": e.sum(axis=1),
-        **{f"energy_{int(k)}": e[:, i] for i, k in enumerate(orders)},
-        "C": np.array([np.tril(r[2]) for r in results]),
-    }
-    mean = {k: v.mean(axis=0) for k, v in raw.items()}
-    stderr = {k: v.std(axis=0, ddof=1) / math.sqrt(samples) for k, v in raw.items()}
-    square = mean.pop("C")
-    i = np.arange(records - 1)
-    pairs = square + np.tril(square, -1).T
-    blocks = np.stack([[pairs[i, i], pairs[i, i + 1]], [pairs[i + 1, i], pairs[i + 1, i + 1]]]).transpose(2, 0, 1)
-    C = TwoTime(t, t, square[np.tril_indices(records)], blocks, 1)
+    mean, stderr, C = _averages(results, t, model, dynamics)
     stats = {
         "N": N,
         "samples": samples,
@@ -265,3 +250,23 @@ def simulate(
     return Solution(
         t, mean, C, None, model, dynamics, None, spec, "finished", "the final time was reached", stats, stderr
     )
+
+
+def _averages(results, t, model, dynamics):
+    """Means and standard errors over the samples, and the mean C as a two-time function."""
+    e = np.array([r[1] for r in results])
+    orders = np.array(list(model.coefficients), dtype=float)
+    raw = {
+        "m": np.array([r[0] for r in results]),
+        "mu": dynamics.temperature - np.einsum("k,skt->st", orders, e),
+        "energy": e.sum(axis=1),
+        **{f"energy_{int(k)}": e[:, i] for i, k in enumerate(orders)},
+        "C": np.array([np.tril(r[2]) for r in results]),
+    }
+    mean = {k: v.mean(axis=0) for k, v in raw.items()}
+    stderr = {k: v.std(axis=0, ddof=1) / math.sqrt(len(results)) for k, v in raw.items()}
+    square = mean.pop("C")
+    i = np.arange(len(t) - 1)
+    pairs = square + np.tril(square, -1).T
+    blocks = np.stack([[pairs[i, i], pairs[i, i + 1]], [pairs[i + 1, i], pairs[i + 1, i + 1]]]).transpose(2, 0, 1)
+    return mean, stderr, TwoTime(t, t, square[np.tril_indices(len(t))], blocks, 1)

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import _check
-from .events import find_crossings, lagrange, local_polynomial
+from .events import find_crossings
+from .interpolation import lagrange, local_polynomial
 
 
 class TwoTime:
@@ -49,11 +50,6 @@ class TwoTime:
         step = self.t_prime[-1] - self.t_prime[-2] if n > 1 else 1.0
         t = np.append(self.t_prime, self.t_prime[-1] + step * np.arange(1, missing + 1))
         return t[b * np.arange(panels)[:, None] + np.arange(b + 1)]
-
-    @property
-    def nbytes(self):
-        """Memory of the stored values."""
-        return self._data.nbytes
 
     def row(self, i):
         """Row i: (t' <= t[i], f(t[i], t'))."""

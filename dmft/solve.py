@@ -16,8 +16,9 @@ from . import spec as specs
 from .dynamics import GradientFlow, Langevin
 from .equations import TwoTimeEquations
 from .errors import SolverError
-from .events import Crossing, Occurrence, find_crossings, local_polynomial
+from .events import Crossing, Occurrence, find_crossings
 from .integrators import UniformGrid
+from .interpolation import local_polynomial
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
 from .storage import check_writable, generations, provenance, read_checkpoint, write_checkpoint

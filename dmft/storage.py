@@ -30,17 +30,20 @@ LONG_NAMES = {
 }
 
 
-def versions():
-    """Versions of the package and of what the numbers depend on."""
+def release(name):
+    """Version of an installed distribution."""
     from importlib.metadata import PackageNotFoundError, version
 
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def versions():
+    """Versions of the package and of what the numbers depend on."""
     out = {"python": platform.python_version(), "numpy": np.__version__}
-    for name in ("dmft", "scipy", "h5py"):
-        try:
-            out[name] = version(name)
-        except PackageNotFoundError:
-            out[name] = "unknown"
-    return out
+    return out | {name: release(name) for name in ("dmft", "scipy", "h5py")}
 
 
 def provenance():
@@ -115,7 +118,7 @@ def _attributes(solution):
     return {
         "format": "dmft-run",
         "dmft_schema": SCHEMA,
-        "dmft_version": versions()["dmft"],
+        "dmft_version": release("dmft"),
         "created": solution.stats.get("created", provenance()["created"]),
         "spec": json.dumps(solution.spec),
         "converged": int(solution.converged),
@@ -355,7 +358,7 @@ def write_checkpoint(path, spec, state):
             {
                 "format": "dmft-checkpoint",
                 "dmft_schema": SCHEMA,
-                "dmft_version": versions()["dmft"],
+                "dmft_version": release("dmft"),
                 "spec": json.dumps(spec),
             }
         )
@@ -392,18 +395,34 @@ def _get(group):
 
 def read_checkpoint(path):
     """(spec, state) of the newest readable generation."""
+    return _newest(path, lambda f: (json.loads(f.attrs["spec"]), _get(f)))
+
+
+def checkpoint_summary(path):
+    """Spec, time reached and stage of the newest readable generation, without its arrays."""
+
+    def read(f):
+        return {
+            "spec": json.loads(f.attrs["spec"]),
+            "t": float(f["solver"].attrs["t"]),
+            "stage": "finished" if f.attrs["finished"] else "solve" if f.attrs["final"] else "pilot run",
+        }
+
+    return _newest(path, read)
+
+
+def _newest(path, read):
+    """What ``read`` returns for the newest generation it can read."""
     problems = []
     for candidate in generations(path):
         if not candidate.exists():
             continue
         try:
             with _open(candidate, ("dmft-checkpoint",)) as f:
-                if f.attrs.get("complete") != 1:
+                present = {*f, *f.attrs}
+                if f.attrs.get("complete") != 1 or not {"plan", "solver", "stages", "dt"} <= present:
                     raise FileFormatError(f"{candidate} is incomplete")
-                spec, state = json.loads(f.attrs["spec"]), _get(f)
-                if not {"plan", "solver", "stages", "dt"} <= set(state):
-                    raise FileFormatError(f"{candidate} is incomplete")
-                return spec, state
+                return read(f)
         except (FileFormatError, OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:
             problems.append(str(error))
     if not problems:

@@ -85,8 +85,12 @@ OK = 0
 NO_CONVERGENCE = 1
 NOT_FINITE = 2
 
-steps_per_panel = K
-max_power = MAX_POWER
+
+def panel_nodes(edges):
+    """Times of all nodes of the panels with the given edges, (6 P + 1,)."""
+    edges = np.ascontiguousarray(edges, dtype=float)
+    steps = np.diff(edges) / K
+    return np.append((edges[:-1, None] + steps[:, None] * np.arange(K)).ravel(), edges[-1:])
 
 
 def integration_matrix():
@@ -167,8 +171,7 @@ cdef class PanelSolver:
         self.temperature = temperature
         h = np.diff(edges) / K
         self._h = h
-        t = (edges[:-1, None] + h[:, None] * np.arange(K)).ravel()
-        self.t = np.append(t, edges[self.panels])
+        self.t = panel_nodes(edges)
         self._t = self.t
         coefficients = np.ascontiguousarray(coefficients, dtype=float)
         self.top = coefficients.size - 1

@@ -22,7 +22,7 @@ def equations(name):
 
 
 def panel_solver(eq, edges, instruction_set="", threads=1):
-    t = np.append((edges[:-1, None] + np.diff(edges)[:, None] / 6 * np.arange(6)).ravel(), edges[-1])
+    t = _uniform.panel_nodes(edges)
     return _uniform.PanelSolver(
         edges, eq.taylor(), eq.inverse_temperature(t), eq.temperature, eq.m0, threads, instruction_set
     )

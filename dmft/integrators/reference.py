@@ -6,9 +6,34 @@ weights of int_0^{t_j}, so that W[i] - W[j] are those of int_{t_j}^{t_i} (of eit
 
 import numpy as np
 
-from .._uniform import integration_matrix
+from .._uniform import integration_matrix, panel_nodes
+from ..interpolation import PANEL as K
 
-K = 6
+
+def quadrature(A, h):
+    """W[j, s]: weights of int_0^{t_j} on all nodes, for panels of steps h."""
+    n = K * len(h) + 1
+    W = np.zeros((n, n))
+    for p, step in enumerate(h):
+        o = p * K
+        W[o + 1 : o + K + 1, o : o + K + 1] += step * A[1:]
+        W[o + K + 1 :, o : o + K + 1] += step * A[K]
+    return W
+
+
+def first_guess(p, T, t, C, R, m, mu):
+    """Free relaxation in the first panel, else the last rows shifted along the diagonal."""
+    o, end = p * K, p * K + K + 1
+    if p == 0:
+        C[:end, :end] = np.exp(-T * (t[:end, None] - t[None, :end]))
+        R[:end, :end] = np.exp(-mu[0] * (t[:end, None] - t[None, :end]))
+        mu[:end] = mu[0]
+        return
+    mu[o + 1 : end], m[o + 1 : end] = mu[o], m[o]
+    for X in (C, R):
+        for i in range(o + 1, end):
+            X[i, K : o + K + 1], X[i, :K] = X[i - K, : o + 1], X[i - K, 0]
+        X[o:end, o + 1 : end] = X[o - K : o + 1, o + 1 - K : o + 1]
 
 
 def solve(equations, edges, tol=1e-13, max_iterations=100):
@@ -21,15 +46,9 @@ def solve(equations, edges, tol=1e-13, max_iterations=100):
         the continuation to t < t' in the diagonal blocks.
     """
     A = integration_matrix()
-    h = np.diff(edges) / K
-    t = np.append((edges[:-1, None] + h[:, None] * np.arange(K)).ravel(), edges[-1])
+    h, t = np.diff(edges) / K, panel_nodes(edges)
     n = len(t)
-    W = np.zeros((n, n))
-    for p, step in enumerate(h):
-        o = p * K
-        W[o + 1 : o + K + 1, o : o + K + 1] += step * A[1:]
-        W[o + K + 1 :, o : o + K + 1] += step * A[K]
-
+    W = quadrature(A, h)
     orders = sorted(equations.coefficients)
     g, T, m0 = equations.coefficients, equations.temperature, equations.m0
     beta = dict(zip(orders, equations.inverse_temperature(t)[orders], strict=True))
@@ -57,17 +76,7 @@ def solve(equations, edges, tol=1e-13, max_iterations=100):
     for p, step in enumerate(h):
         o = p * K
         rows, s = np.arange(o, o + K + 1), np.arange(o + K + 1)
-        if p == 0:
-            C[: K + 1, : K + 1] = np.exp(-T * (t[: K + 1, None] - t[None, : K + 1]))
-            R[: K + 1, : K + 1] = np.exp(-mu[0] * (t[: K + 1, None] - t[None, : K + 1]))
-            mu[: K + 1] = mu[0]
-        else:  # first guess: shift the last rows along the diagonal
-            for i in rows[1:]:
-                mu[i], m[i] = mu[o], m[o]
-                for X in (C, R):
-                    X[i, K : o + K + 1], X[i, :K] = X[i - K, : o + 1], X[i - K, 0]
-            for X in (C, R):
-                X[o : o + K + 1, o + 1 : o + K + 1] = X[o - K : o + 1, o + 1 - K : o + 1]
+        first_guess(p, T, t, C, R, m, mu)
         for _ in range(max_iterations):
             S, Dm = np.array([Sigma(i, s) for i in rows]), np.array([D(i, s) for i in rows])
             f = np.array([signal(i) for i in rows])

@@ -276,11 +276,10 @@ class UniformRun:
         return self.level == 0
 
     def _start(self):
-        from .._uniform import PanelSolver
+        from .._uniform import PanelSolver, panel_nodes
 
         edges = self.grid.edges(self.level)
-        h = np.diff(edges) / 6
-        nodes = np.append((edges[:-1, None] + h[:, None] * np.arange(6)).ravel(), edges[-1])
+        nodes = panel_nodes(edges)
         eq = self.equations
         beta = eq.inverse_temperature(nodes, self.t_max)
         self._check_memory(len(nodes) - 1)
