@@ -1,11 +1,22 @@
 """Exact dynamical mean-field theory curves for optimisation in rough landscapes."""
 
 from . import plot
-from .dynamics import Annealing, Constant, Exponential, GradientFlow, Langevin, Piecewise
+from .dynamics import (
+    Annealing,
+    Constant,
+    Exponential,
+    GradientDescent,
+    GradientFlow,
+    HeavyBall,
+    Langevin,
+    Nesterov,
+    Piecewise,
+    UnderdampedLangevin,
+)
 from .errors import FileFormatError, SolverError
 from .events import Crossing
-from .integrators import UniformGrid
-from .models import MixedSpin, SpikedMatrixTensor
+from .integrators import ExactRecursion, UniformGrid
+from .models import MixedSpin, SoftSphere, Sphere, SpikedMatrixTensor
 from .simulation import simulate
 from .solution import Solution, TwoTime
 from .solve import Checkpoint, Step, resume, solve
@@ -23,17 +34,24 @@ __all__ = [
     "Checkpoint",
     "Constant",
     "Crossing",
+    "ExactRecursion",
     "Exponential",
     "FileFormatError",
+    "GradientDescent",
     "GradientFlow",
+    "HeavyBall",
     "Langevin",
     "MixedSpin",
+    "Nesterov",
     "Piecewise",
+    "SoftSphere",
     "Solution",
     "SolverError",
+    "Sphere",
     "SpikedMatrixTensor",
     "Step",
     "TwoTime",
+    "UnderdampedLangevin",
     "UniformGrid",
     "load",
     "plot",

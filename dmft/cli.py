@@ -78,7 +78,7 @@ def annealing(text):
         if parts[1] == "piecewise" and len(parts) == 3:
             points = [tuple(map(float, point.split("="))) for point in parts[2].split(",")]
             times, values = zip(*points, strict=True)
-            return order, {"kind": "piecewise", "times": list(times), "temperatures": list(values)}
+            return order, {"kind": "piecewise", "times": list(times), "values": list(values)}
         raise ValueError
     except (ValueError, IndexError):
         raise argparse.ArgumentTypeError(

@@ -11,7 +11,7 @@ from . import _check
 
 @dataclass(frozen=True)
 class Constant:
-    """Schedule T(t) = value."""
+    """Schedule f(t) = value."""
 
     value: float
     kind = "constant"
@@ -25,7 +25,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Schedule T(t) = 1 + amplitude exp(-t/tau): the annealing of arXiv:1812.09066."""
+    """Schedule f(t) = 1 + amplitude exp(-t/tau): the annealing of arXiv:1812.09066."""
 
     amplitude: float
     tau: float
@@ -41,25 +41,26 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Piecewise:
-    """Schedule linear between the points (times, temperatures), constant outside them.
+    """Schedule linear between the points (times, values), constant outside them.
 
-    The uniform grid puts panel boundaries on the kinks, so they cost no accuracy.
+    The uniform grid puts panel boundaries on the kinks, so they cost no accuracy.  For discrete
+    dynamics the time is the number of the step.
     """
 
     times: tuple
-    temperatures: tuple
+    values: tuple
     kind = "piecewise"
 
     def __post_init__(self):
         times = _check.times("times", self.times)
-        values = tuple(_check.real("temperatures", x, above=0) for x in np.atleast_1d(self.temperatures).tolist())
+        values = tuple(_check.real("values", x, low=0) for x in np.atleast_1d(self.values).tolist())
         if len(values) != times.size:
-            raise ValueError(f"temperatures has {len(values)} entries: it must have {times.size}, as times")
+            raise ValueError(f"values has {len(values)} entries: it must have {times.size}, as times")
         object.__setattr__(self, "times", tuple(times.tolist()))
-        object.__setattr__(self, "temperatures", values)
+        object.__setattr__(self, "values", values)
 
     def __call__(self, t):
-        return float(np.interp(t, self.times, self.temperatures))
+        return float(np.interp(t, self.times, self.values))
 
 
 SCHEDULES = {cls.kind: cls for cls in (Constant, Exponential, Piecewise)}
@@ -143,10 +144,11 @@ def _temperature(order, schedule, t):
 
 @dataclass(frozen=True)
 class Langevin:
-    """Langevin dynamics on the sphere, dx/dt = -mu(t) x - grad H(x) + noise.
+    """Langevin dynamics, dx/dt = -mu(t) x - grad H(x) + noise.
 
-    The noise has variance 2 T per unit time; the Lagrange multiplier mu keeps |x|^2 = N.
-    ``temperature=1`` samples the posterior of the Bayes-optimal problem.
+    The noise has variance 2 T per unit time; mu is the Lagrange multiplier that keeps
+    |x|^2 = N, or for a soft sphere strength (|x|^2/N - 1).  ``temperature=1`` on the sphere
+    samples the posterior of the Bayes-optimal problem.
 
     Parameters
     ----------
@@ -176,7 +178,7 @@ class Langevin:
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """Gradient flow on the sphere: Langevin dynamics at zero temperature.
+    """Gradient flow: Langevin dynamics at zero temperature.
 
     Examples
     --------
@@ -195,4 +197,353 @@ class GradientFlow:
         return 0.0
 
 
-DYNAMICS = {cls.kind: cls for cls in (Langevin, GradientFlow)}
+@dataclass(frozen=True)
+class UnderdampedLangevin:
+    """Massive Langevin dynamics, M d2x/dt2 + friction dx/dt = -mu(t) x - grad H(x) + noise.
+
+    The noise has variance 2 T friction per unit time; mu as in ``Langevin``.  In equilibrium the
+    kinetic temperature is T: K = <|dx/dt|^2>/N = T/M.  For M -> 0 and friction 1 it is
+    ``Langevin``.  Scalars of the solution besides those of ``Langevin``: K and V = <x.dx/dt>/N.
+
+    Parameters
+    ----------
+    mass : float
+        Positive.
+    friction : float
+        At least 0.
+    temperature : float
+        Bath temperature T, at least 0.
+    initial_velocity : float
+        Root mean square of the components of the initial velocity, which is Gaussian and
+        independent of the rest: K(0) = initial_velocity^2.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dynamics = dmft.UnderdampedLangevin(mass=0.9375, friction=0.5, temperature=0.0)
+    >>> dynamics.heavy_ball(dt=0.25, half_kick=False)
+    HeavyBall(learning_rate=0.0625, momentum=0.875, temperature=0.0, initial_velocity=0.0)
+    """
+
+    mass: float
+    friction: float = 1.0
+    temperature: float = 1.0
+    initial_velocity: float = 0.0
+
+    kind = "underdamped-langevin"
+    discrete = False
+    annealing = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "mass", _check.real("mass", self.mass, above=0))
+        for name in ("friction", "temperature", "initial_velocity"):
+            object.__setattr__(self, name, _check.real(name, getattr(self, name), low=0))
+
+    def heavy_ball(self, dt, half_kick=True):
+        """The heavy ball that is the centred scheme of this dynamics with step ``dt``.
+
+            learning_rate = 2 dt^2 / (2 M + friction dt),   momentum = (2 M - friction dt) / (2 M + friction dt)
+
+        With ``half_kick`` (half the learning rate at step 0) iteration k is x(k dt) to second order;
+        without it x(k dt + dt/2).  On the hard sphere use ``Sphere("lagrange")``, whose step is of
+        second order too.
+
+        Raises
+        ------
+        ValueError
+            If dt is not below 2 M / friction (the momentum would be negative).
+        """
+        dt = _check.real("dt", dt, above=0)
+        M, friction = self.mass, self.friction
+        if friction * dt > 2 * M:
+            raise ValueError(f"dt = {dt!r} is not allowed: it must be <= 2 mass / friction = {2 * M / friction!r}")
+        rate, momentum = 2 * dt**2 / (2 * M + friction * dt), (2 * M - friction * dt) / (2 * M + friction * dt)
+        kick = Piecewise((0.0, 1.0), (rate / 2, rate)) if half_kick else rate
+        velocity = self.initial_velocity * dt
+        if velocity and momentum:
+            velocity *= (1 - friction * dt / (2 * M)) / momentum
+        return HeavyBall(kick, momentum, self.temperature, velocity)
+
+
+def lambda_momentum(steps):
+    """Momentum of the lambda sequence (Nesterov 1983, FISTA), (steps,).
+
+    lambda_0 = 1, lambda_{t+1} = (1 + sqrt(1 + 4 lambda_t^2))/2, beta_t = (lambda_{t-1} - 1)/lambda_t,
+    beta_0 = 0.
+
+    Examples
+    --------
+    >>> from dmft.dynamics import lambda_momentum
+    >>> lambda_momentum(3).round(4).tolist()
+    [0.0, 0.0, 0.2818]
+    """
+    out, current = np.zeros(steps), 1.0
+    for t in range(1, steps):
+        following = (1 + math.sqrt(1 + 4 * current**2)) / 2
+        out[t] = (current - 1) / following
+        current = following
+    return out
+
+
+class Iteration:
+    """Common part of the discrete dynamics, one step of which is
+
+        z_t = x_t + b_t (x_t - x_{t-1}),
+        x_{t+1} = x_t + a_t (x_t - x_{t-1}) + alpha_t (-grad H(z_t) + noise of variance 2 T (1 - a_t)/alpha_t).
+
+    ``inertia`` and ``lookahead`` are a_t and b_t; x_{-1} = x_0 - initial velocity.  The variance of
+    the noise is that of the massive Langevin dynamics at temperature T which the iteration
+    approximates.
+    """
+
+    discrete = True
+    annealing = None
+    initial_velocity = 0.0
+
+    def _check_common(self):
+        if not callable(self.learning_rate):
+            object.__setattr__(self, "learning_rate", _check.real("learning_rate", self.learning_rate, above=0))
+        for name in ("temperature", "initial_velocity"):
+            object.__setattr__(self, name, _check.real(name, getattr(self, name), low=0))
+
+    def learning_rates(self, steps):
+        """alpha_t, t = 0..steps-1."""
+        return _values("learning_rate", self.learning_rate, steps, above=0)
+
+    def inertia(self, steps):
+        """a_t, t = 0..steps-1."""
+        return np.zeros(steps)
+
+    def lookahead(self, steps):
+        """b_t, t = 0..steps-1."""
+        return np.zeros(steps)
+
+    def noise(self, steps):
+        """Variance of the force noise per component, D_t = 2 T (1 - a_t)/alpha_t."""
+        if self.temperature == 0:
+            return np.zeros(steps)
+        return 2 * self.temperature * (1 - self.inertia(steps)) / self.learning_rates(steps)
+
+    def time(self, steps):
+        """Physical time of the iterates 0..steps-1; None where there is no natural one."""
+        return np.concatenate([[0.0], np.cumsum(self.learning_rates(steps))[:-1]])
+
+
+@dataclass(frozen=True)
+class GradientDescent(Iteration):
+    """Gradient descent, x_{t+1} = x_t - alpha_t grad H(x_t).
+
+    With a temperature it is the Euler scheme of ``Langevin`` with time step alpha.  The physical
+    time (scalar ``time``) is that of gradient flow, the sum of the learning rates.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        alpha > 0, or a function of the step t = 0, 1, ...
+    temperature : float
+        At least 0: the force carries noise of variance 2 T / alpha_t.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.GradientDescent(learning_rate=0.01)
+    GradientDescent(learning_rate=0.01, temperature=0.0)
+    """
+
+    learning_rate: float
+    temperature: float = 0.0
+
+    kind = "gradient-descent"
+
+    def __post_init__(self):
+        self._check_common()
+
+
+@dataclass(frozen=True)
+class HeavyBall(Iteration):
+    """Gradient descent with heavy-ball momentum (Polyak),
+
+        x_{t+1} = x_t + beta_t (x_t - x_{t-1}) - alpha_t grad H(x_t).
+
+    The same in other notations, alpha = ``learning_rate`` and beta = ``momentum``:
+
+    - Polyak's velocity: v_{t+1} = beta v_t - alpha grad H(x_t), x_{t+1} = x_t + v_{t+1}, v_0 = 0.
+    - PyTorch ``SGD(lr, momentum)``: v_{t+1} = beta v_t + grad H(x_t), x_{t+1} = x_t - lr_t v_{t+1}.
+      alpha = lr and beta = momentum for a constant lr; for a schedule beta_t = momentum lr_t / lr_{t-1}.
+      With dampening d (from the second step on; PyTorch's first step is not damped):
+      alpha_0 = lr, alpha_t = (1 - d) lr.
+    - Exponential moving average: v_{t+1} = beta v_t + (1 - beta) grad H(x_t), x_{t+1} = x_t - eta v_{t+1}:
+      alpha = eta (1 - beta).
+
+    The physical time (scalar ``time``, constant momentum only) is the sum of alpha_t / (1 - beta), the
+    unit in which the friction of the massive dynamics it approximates is 1; see ``underdamped``.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        alpha > 0, or a function of the step t = 0, 1, ...
+    momentum : float or callable
+        0 <= beta <= 1, or a function of the step.
+    temperature : float
+        At least 0: the force carries noise of variance 2 T (1 - beta_t) / alpha_t.
+    initial_velocity : float
+        Root mean square of the components of x_0 - x_{-1}, Gaussian and independent of the rest.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.HeavyBall(learning_rate=0.01, momentum=0.9)
+    HeavyBall(learning_rate=0.01, momentum=0.9, temperature=0.0, initial_velocity=0.0)
+    """
+
+    learning_rate: float
+    momentum: float
+    temperature: float = 0.0
+    initial_velocity: float = 0.0
+
+    kind = "heavy-ball"
+
+    def __post_init__(self):
+        self._check_common()
+        if not callable(self.momentum):
+            object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, low=0, high=1))
+
+    def inertia(self, steps):
+        return _values("momentum", self.momentum, steps, low=0, high=1)
+
+    def time(self, steps):
+        return _friction_time(self, steps)
+
+    def underdamped(self, dt):
+        """The massive Langevin dynamics of which this is the centred scheme with step ``dt``.
+
+            M = (1 + beta) dt^2 / (2 alpha),   friction = (1 - beta) dt / alpha
+
+        ``dt`` is free: it sets the unit of time.  The inverse of ``UnderdampedLangevin.heavy_ball``.
+
+        Raises
+        ------
+        ValueError
+            If learning rate or momentum are functions of the step.
+
+        Examples
+        --------
+        >>> import dmft
+        >>> dmft.HeavyBall(learning_rate=0.0625, momentum=0.875).underdamped(dt=0.25)
+        UnderdampedLangevin(mass=0.9375, friction=0.5, temperature=0.0, initial_velocity=0.0)
+        """
+        dt = _check.real("dt", dt, above=0)
+        alpha, beta = _settled("learning_rate", self.learning_rate), _settled("momentum", self.momentum)
+        mass, friction = (1 + beta) * dt**2 / (2 * alpha), (1 - beta) * dt / alpha
+        velocity = self.initial_velocity / dt
+        if beta:
+            velocity *= beta / (1 - friction * dt / (2 * mass))
+        return UnderdampedLangevin(mass, friction, self.temperature, velocity)
+
+
+@dataclass(frozen=True)
+class Nesterov(Iteration):
+    """Nesterov's accelerated gradient,
+
+        z_t = x_t + beta_t (x_t - x_{t-1}),   x_{t+1} = z_t - alpha_t grad H(z_t).
+
+    The same in other notations, alpha = ``learning_rate`` and beta = ``momentum``:
+
+    - Sutskever: v_{t+1} = beta_t v_t - alpha grad H(x_t + beta_t v_t), x_{t+1} = x_t + v_{t+1}.
+    - PyTorch ``SGD(lr, momentum, nesterov=True)`` iterates the look-ahead point: v_{t+1} =
+      beta v_t + grad H(p_t), p_{t+1} = p_t - lr (grad H(p_t) + beta v_{t+1}).  Its parameter p_t is
+      our z_t (alpha = lr, beta = momentum, both constant): compare with ``m_lookahead``,
+      ``energy_lookahead``, ``squared_norm_lookahead`` and ``Solution.lookahead()``.
+    - Exponential moving average: v_{t+1} = beta v_t + (1 - beta) grad H(z_t), x_{t+1} = x_t - eta v_{t+1}:
+      alpha = eta (1 - beta).
+
+    The physical time (scalar ``time``) is the sum of alpha_t / (1 - beta) for a constant momentum, and
+    tau = sum of sqrt(alpha_t) for the two schedules, with which the iteration approximates
+    d2x/dtau2 + (3/tau) dx/dtau = -grad H.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        alpha > 0, or a function of the step t = 0, 1, ...
+    momentum : None, float, "lambda" or callable
+        None: beta_t = t/(t+3).  A number 0 <= beta <= 1: constant.  ``"lambda"``: the sequence
+        beta_t = (lambda_{t-1} - 1)/lambda_t of Nesterov 1983, nearly (t-1)/(t+2); see
+        ``lambda_momentum``.  Or a function of the step.
+    temperature : float
+        At least 0: the force carries noise of variance 2 T (1 - beta_t) / alpha_t.
+    initial_velocity : float
+        Root mean square of the components of x_0 - x_{-1}, Gaussian and independent of the rest.
+        (With the schedules beta_0 = 0 and it has no effect.)
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.Nesterov(learning_rate=0.01)
+    Nesterov(learning_rate=0.01, momentum=None, temperature=0.0, initial_velocity=0.0)
+    """
+
+    learning_rate: float
+    momentum: float | str | None = None
+    temperature: float = 0.0
+    initial_velocity: float = 0.0
+
+    kind = "nesterov"
+
+    def __post_init__(self):
+        self._check_common()
+        if isinstance(self.momentum, str):
+            if self.momentum != "lambda":
+                raise ValueError(
+                    f"momentum = {self.momentum!r} is not allowed: None (t/(t+3)), a number, 'lambda' or a function"
+                )
+        elif self.momentum is not None and not callable(self.momentum):
+            object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, low=0, high=1))
+
+    def inertia(self, steps):
+        if self.momentum is None:
+            t = np.arange(steps)
+            return t / (t + 3.0)
+        if self.momentum == "lambda":
+            return lambda_momentum(steps)
+        return _values("momentum", self.momentum, steps, low=0, high=1)
+
+    def lookahead(self, steps):
+        return self.inertia(steps)
+
+    def time(self, steps):
+        if self.momentum is None or self.momentum == "lambda":
+            return np.concatenate([[0.0], np.cumsum(np.sqrt(self.learning_rates(steps)))[:-1]])
+        return _friction_time(self, steps)
+
+
+def _friction_time(dynamics, steps):
+    """Sum of alpha_t/(1 - beta) for a constant momentum beta < 1, else None."""
+    if callable(dynamics.momentum) or dynamics.momentum == 1:
+        return None
+    return Iteration.time(dynamics, steps) / (1 - dynamics.momentum)
+
+
+def _settled(name, value):
+    """A number, where no schedule is allowed."""
+    if callable(value):
+        raise ValueError(f"{name} = {value!r} is not allowed here: it must be a number")
+    return value
+
+
+def _values(name, value, steps, **bounds):
+    """A number or a function of the step as an array over the steps."""
+    if not callable(value):
+        return np.full(steps, value)
+    out = np.empty(steps)
+    for t in range(steps):
+        x = value(t)
+        if isinstance(x, np.ndarray) and x.ndim == 0:
+            x = float(x)
+        out[t] = _check.real(f"{name} at step {t}", x, **bounds)
+    return out
+
+
+DYNAMICS = {
+    cls.kind: cls
+    for cls in (Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall, Nesterov)
+}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _check
-from .interpolation import local_polynomial
+from .interpolation import PANEL, local_polynomial
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Crossing:
     Parameters
     ----------
     name : str
-        Name of the scalar: ``"m"``, ``"mu"``, ``"energy"``, ``"energy_2"``, ...
+        Name of a scalar of the solution: ``"m"``, ``"mu"``, ``"energy"``, ``"energy_2"``, ...
     level : float
     direction : int
         +1 only upwards, -1 only downwards, 0 both (default).
@@ -60,8 +60,11 @@ class Occurrence:
     error: float | None = None
 
 
-def find_crossings(t, y, level, direction=0, start=0):
-    """Crossing times of ``level`` after node ``start``, as a list of (time, direction)."""
+def find_crossings(t, y, level, direction=0, start=0, block=PANEL):
+    """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
+
+    ``block`` is the number of steps of the interpolating polynomials.
+    """
     from scipy.optimize import brentq
 
     above = np.sign(y[start:] - level)
@@ -76,7 +79,7 @@ def find_crossings(t, y, level, direction=0, start=0):
             continue
 
         def residual(x):
-            return local_polynomial(t, y, np.array([x]))[0] - level
+            return local_polynomial(t, y, np.array([x]), block)[0] - level
 
         left, right = residual(t[i]), residual(t[i + 1])
         if left * right >= 0:  # a node on the level within rounding

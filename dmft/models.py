@@ -1,11 +1,13 @@
-"""Models: the landscapes.  A model knows its covariance function Q and nothing about time.
+"""Models: the landscapes.  A model knows its covariance function Q and its constraint, and
+nothing about time.
 
-All models are Gaussian fields on the sphere |x|^2 = N with covariance N Q(x.x'/N), with or
-without a planted signal x*; the planted part of the energy is -N Q(m), m = x.x*/N.
+All models are Gaussian fields with covariance N Q(x.x'/N), with or without a planted signal x*;
+the planted part of the energy is -N Q(m), m = x.x*/N.  The constraint holds |x|^2 at or near N.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -14,13 +16,80 @@ from . import _check
 MAX_ORDER = 63
 
 
+@dataclass(frozen=True)
+class Sphere:
+    """Hard constraint |x|^2 = N.
+
+    Parameters
+    ----------
+    method : str
+        How a discrete dynamics comes back to the sphere after the step to u:
+        ``"normalize"``, x = u / |u| sqrt(N); or ``"lagrange"``, x = u - theta z along the point
+        z at which the gradient was taken, |x|^2 = N (for heavy ball the second-order scheme of
+        the constrained massive dynamics).  Continuous dynamics do not depend on it.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0, constraint=dmft.Sphere("lagrange"))
+    SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0, constraint=Sphere(method='lagrange'))
+    """
+
+    method: str = "normalize"
+
+    kind = "sphere"
+    strength = math.inf
+
+    def __post_init__(self):
+        _check.choice("method", self.method, ("normalize", "lagrange"))
+
+
+@dataclass(frozen=True)
+class SoftSphere:
+    """Soft constraint: the penalty strength/(4 N) (|x|^2 - N)^2 is added to the energy.
+
+    Called ridge in arXiv:2102.11755.  |x|^2/N is then part of the dynamics, starting at 1.
+
+    Parameters
+    ----------
+    strength : float
+        Positive.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.SpikedMatrixTensor(p=3, delta2=1.0, deltap=2 / 3, constraint=dmft.SoftSphere(10.0)).constraint
+    SoftSphere(strength=10.0)
+    """
+
+    strength: float
+
+    kind = "soft-sphere"
+
+    def __post_init__(self):
+        object.__setattr__(self, "strength", _check.real("strength", self.strength, above=0))
+
+
+CONSTRAINTS = {cls.kind: cls for cls in (Sphere, SoftSphere)}
+
+
+def _constraint(value):
+    return _check.instance("constraint", value, (Sphere, SoftSphere), "Sphere(...) or SoftSphere(...)")
+
+
 class GaussianLandscape:
     """Common part of the models: the polynomial Q(x) = sum_k g_k x^k.
 
-    Subclasses define ``coefficients`` (``{k: g_k}``, k >= 2, non-zero g_k only) and ``planted``.
+    Subclasses define ``coefficients`` (``{k: g_k}``, k >= 2, non-zero g_k only), ``planted`` and
+    ``constraint``.
     """
 
     planted = False
+
+    def __repr__(self):
+        """As pasted back; the default constraint is not written."""
+        shown = [f for f in fields(self) if f.name != "constraint" or self.constraint != Sphere()]
+        return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
     @property
     def orders(self):
@@ -58,7 +127,7 @@ class GaussianLandscape:
         return total if total.ndim else float(total)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpikedMatrixTensor(GaussianLandscape):
     """Spiked matrix-tensor model: a matrix and an order-p tensor observed through noise.
 
@@ -74,6 +143,8 @@ class SpikedMatrixTensor(GaussianLandscape):
     delta2, deltap : float
         Noise variances of the matrix and of the tensor, positive; ``inf`` switches the channel
         off.
+    constraint : Sphere or SoftSphere
+        Default ``Sphere()``.
 
     Raises
     ------
@@ -90,6 +161,7 @@ class SpikedMatrixTensor(GaussianLandscape):
     p: int
     delta2: float
     deltap: float
+    constraint: Sphere | SoftSphere = Sphere()
 
     kind = "spiked-matrix-tensor"
     planted = True
@@ -99,6 +171,7 @@ class SpikedMatrixTensor(GaussianLandscape):
         for name in ("delta2", "deltap"):
             value = _check.real(name, getattr(self, name), above=0, inf=True)
             object.__setattr__(self, name, value)
+        _constraint(self.constraint)
 
     @property
     def coefficients(self):
@@ -107,7 +180,7 @@ class SpikedMatrixTensor(GaussianLandscape):
         return {k: g for k, g in raw.items() if g > 0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MixedSpin(GaussianLandscape):
     """Spherical mixed p-spin glass without a signal: Q(x) = sum_p g_p x^p.
 
@@ -118,6 +191,8 @@ class MixedSpin(GaussianLandscape):
     ----------
     couplings : mapping of int to float
         ``{p: g_p}`` with p >= 2 and g_p > 0.
+    constraint : Sphere or SoftSphere
+        Default ``Sphere()``.
 
     Raises
     ------
@@ -132,6 +207,7 @@ class MixedSpin(GaussianLandscape):
     """
 
     couplings: Mapping
+    constraint: Sphere | SoftSphere = Sphere()
 
     kind = "mixed-spin"
 
@@ -144,9 +220,10 @@ class MixedSpin(GaussianLandscape):
             p = _check.integer("couplings: the order p", p, low=2, high=MAX_ORDER)
             clean[p] = _check.real(f"couplings[{p}]", g, above=0)
         object.__setattr__(self, "couplings", dict(sorted(clean.items())))
+        _constraint(self.constraint)
 
     def __hash__(self):
-        return hash(tuple(self.couplings.items()))
+        return hash((*self.couplings.items(), self.constraint))
 
     @property
     def coefficients(self):

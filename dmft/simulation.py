@@ -6,11 +6,16 @@ Couplings have the exact covariance of the model at every N: channel k of the Ga
 
 with independent standard normal T and no symmetry, so that the covariance of V is N Q(x.x'/N)
 diagonals included.  Only the sums of T over permutations matter; they are drawn directly.
+
+A ``_Sample`` is the landscape and the start; a stepping rule (``_Overdamped``, ``_Massive``,
+``_Iterates``, chosen in ``_stepping_rule``) moves on it.
 """
 
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
@@ -18,10 +23,13 @@ import numpy as np
 from . import _check
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import GradientFlow, Langevin
-from .models import GaussianLandscape
-from .solution import Solution, TwoTime
-from .solve import check_channels, check_overlap
+from .dynamics import DYNAMICS, UnderdampedLangevin
+from .errors import SolverError
+from .models import GaussianLandscape, SoftSphere
+from .solution import Solution, linear
+from .solve import check_channels, check_duration, check_overlap
+
+DEFAULT_DT = 0.02
 
 
 def monomials(n, order):
@@ -59,77 +67,365 @@ def _scale_by_permutations(a, n, order):
 
 
 class _Sample:
-    """One disorder, start and noise."""
+    """One disorder and start: forces, energies and what is measured of a configuration."""
 
-    def __init__(self, model, dynamics, n, m0, seed):
+    def __init__(self, model, annealing, n, m0, seed):
         self.rng = np.random.Generator(np.random.PCG64DXSM(seed))
-        self.n, self.dynamics = n, dynamics
+        self.n, self.annealing = n, annealing
         self.planted = model.planted
+        self.soft, self.strength = isinstance(model.constraint, SoftSphere), model.constraint.strength
         self.channels = {k: (g, draw_channel(self.rng, n, k, g)) for k, g in model.coefficients.items()}
         self.signal = np.zeros(n)
         self.signal[0] = math.sqrt(n)  # any direction: the couplings are isotropic
-        x = self.rng.standard_normal(n)
-        x[0] = 0.0
-        x *= math.sqrt(1 - m0**2) * math.sqrt(n) / np.linalg.norm(x)
-        self.x = x + m0 * self.signal
+        across = self.rng.standard_normal(n)
+        across[0] = 0.0
+        self.across = across / np.linalg.norm(across)
+        self.start = m0 * self.signal + math.sqrt(n * (1 - m0**2)) * self.across
         self._buffer = np.empty(n)
 
-    def force(self, x, t):
-        """-grad H at x, and the energy per N of each channel."""
+    def velocity(self, size):
+        """Random velocity of root mean square ``size``.
+
+        Its norm is exact and it is orthogonal to the start and to the signal, as a Gaussian vector is
+        to leading order in N: this leaves out the 1/sqrt(N) scatter of V(0), K(0) and dm/dt(0).
+        """
+        if size == 0:
+            return np.zeros(self.n)
+        v = self.rng.standard_normal(self.n)
+        v[0] = 0.0
+        v -= (v @ self.across) * self.across
+        return v * (size * math.sqrt(self.n) / np.linalg.norm(v))
+
+    def force(self, x, t=0.0):
+        """-grad H at x, and the energies per N of the channels and of the penalty, by name."""
         from ._finite_n import gradient
 
-        m = x[0] / math.sqrt(self.n) if self.planted else 0.0
+        m = self.overlap(x)
         total = np.zeros(self.n)
         energies = {}
         for k, (g, a) in self.channels.items():
-            annealing = self.dynamics.annealing
-            beta = 1.0 if annealing is None else float(annealing.inverse(k, np.array([t]))[0])
+            beta = 1.0 if self.annealing is None else float(self.annealing.inverse(k, np.array([t]))[0])
             value = gradient(a, x, k, self._buffer)
             total += beta * self._buffer
-            energies[k] = -beta * value / self.n
+            energies[f"energy_{k}"] = -beta * value / self.n
             if self.planted:
-                energies[k] -= beta * g * m**k
+                energies[f"energy_{k}"] -= beta * g * m**k
                 total += beta * k * g * m ** (k - 1) * self.signal
+        if self.soft:
+            total -= self.penalty_multiplier(x) * x
+            energies["energy_penalty"] = self.penalty_multiplier(x) ** 2 / (4 * self.strength)
         return total, energies
 
-    def project(self, x):
+    def overlap(self, x):
+        """m, 0 without a signal."""
+        return x[0] / math.sqrt(self.n) if self.planted else 0.0
+
+    def penalty_multiplier(self, x):
+        """mu of the soft sphere: the penalty force is -mu x."""
+        return self.strength * (x @ x / self.n - 1)
+
+    def multiplier(self, x, force, kinetic):
+        """mu of a continuous dynamics; on the hard sphere ``kinetic`` is T, or M K with a mass."""
+        return self.penalty_multiplier(x) if self.soft else kinetic + force @ x / self.n
+
+    def scalars(self, x, mu, energies):
+        """What is recorded of a configuration under every dynamics."""
+        out = {"m": self.overlap(x), "mu": mu, "energy": sum(energies.values()), **energies}
+        if self.soft:
+            out["squared_norm"] = x @ x / self.n
+        return out
+
+
+class _Flat:
+    """Free motion, for the soft sphere."""
+
+    @staticmethod
+    def project(x):
+        return x
+
+    @staticmethod
+    def tangent(x, v):
+        return v
+
+    @staticmethod
+    def diffuse(x, variance, rng):
+        return x + math.sqrt(2 * variance) * rng.standard_normal(len(x))
+
+    @staticmethod
+    def glide(x, v, dt):
+        return x + dt * v, v
+
+
+class _Round:
+    """Motion on the hard sphere |x|^2 = N."""
+
+    @staticmethod
+    def project(x):
         """Back to the sphere."""
-        return x * (math.sqrt(self.n) / np.linalg.norm(x))
+        return x * (math.sqrt(len(x)) / np.linalg.norm(x))
 
-    def diffuse(self, dt):
-        """Brownian motion on the sphere for a time dt; its mean correlation is exact."""
-        T = self.dynamics.temperature
-        if T > 0:
-            noise = self.rng.standard_normal(self.n)
-            memory = math.exp(-T * dt * (1 - 1 / self.n))
-            self.x = self.project(memory * self.x + math.sqrt(1 - memory**2) * noise)
+    @staticmethod
+    def tangent(x, v):
+        """Part of v along the sphere at x."""
+        return v - (v @ x / len(x)) * x
 
-    def step(self, t, dt):
-        """Diffusion, drift (midpoint rule), diffusion: Strang splitting, weak order 2 in dt."""
-        self.diffuse(dt / 2)
-        force, _ = self.force(self.x, t)
-        middle = self.project(self.x + dt / 2 * self._tangent(self.x, force))
-        force, _ = self.force(middle, t + dt / 2)
-        self.x = self.project(self.x + dt * self._tangent(middle, force))
-        self.diffuse(dt / 2)
+    @staticmethod
+    def diffuse(x, variance, rng):
+        """Brownian motion for a time ``variance`` = T dt; its mean correlation is exact."""
+        memory = math.exp(-variance * (1 - 1 / len(x)))
+        return _Round.project(memory * x + math.sqrt(1 - memory**2) * rng.standard_normal(len(x)))
 
-    def _tangent(self, x, force):
-        return force - (force @ x / self.n) * x
+    @staticmethod
+    def glide(x, v, dt):
+        """Along the geodesic for a time dt: new position and velocity."""
+        rate = np.linalg.norm(v) / math.sqrt(len(x))
+        if rate == 0:
+            return x, v
+        c, s = np.cos(rate * dt), np.sin(rate * dt)
+        x, v = _Round.project(c * x + (s / rate) * v), c * v - (rate * s) * x
+        return x, _Round.tangent(x, v)  # exact up to rounding, which would accumulate
 
-    def run(self, dt, steps, stride, tick):
-        """Record every ``stride`` steps: energies, m, and the configurations."""
-        records = steps // stride + 1
-        path = np.empty((records, self.n))
-        energies = np.empty((len(self.channels), records))
-        for i in range(steps + 1):
-            if i % stride == 0:
-                path[i // stride] = self.x
-                energies[:, i // stride] = list(self.force(self.x, i * dt)[1].values())
-            if i < steps:
-                self.step(i * dt, dt)
-                tick()
-        m = path[:, 0] / math.sqrt(self.n) if self.planted else np.zeros(records)
-        return m, energies, path @ path.T / self.n
+
+class _Overdamped:
+    """Diffusion, drift (midpoint rule), diffusion: Strang splitting, weak order 2 in dt."""
+
+    name = "Strang splitting"
+
+    def __init__(self, sample, dynamics, dt):
+        self.sample, self.dt, self.temperature = sample, dt, dynamics.temperature
+        self.space = _Flat if sample.soft else _Round
+        self.x, self.steps = sample.start, 0
+
+    def step(self):
+        sample, space, dt, t = self.sample, self.space, self.dt, self.steps * self.dt
+        x = self._diffuse(self.x)
+        force, _ = sample.force(x, t)
+        middle = space.project(x + dt / 2 * space.tangent(x, force))
+        force, _ = sample.force(middle, t + dt / 2)
+        self.x = self._diffuse(space.project(x + dt * space.tangent(middle, force)))
+        self.steps += 1
+
+    def _diffuse(self, x):
+        variance = self.temperature * self.dt / 2
+        return self.space.diffuse(x, variance, self.sample.rng) if variance > 0 else x
+
+    def measure(self):
+        force, energies = self.sample.force(self.x, self.steps * self.dt)
+        return self.sample.scalars(self.x, self.sample.multiplier(self.x, force, self.temperature), energies)
+
+
+class _Massive:
+    """BAOAB: half a kick, half a glide, friction and noise, half a glide, half a kick.
+
+    Every part is exact, on the hard sphere with geodesic glides and velocities along the sphere, and
+    the product is symmetric: weak order 2 in dt; without friction it is velocity Verlet.
+    """
+
+    name = "BAOAB splitting"
+
+    def __init__(self, sample, dynamics, dt):
+        self.sample, self.dt, self.mass = sample, dt, dynamics.mass
+        self.space = _Flat if sample.soft else _Round
+        self.memory = math.exp(-dynamics.friction * dt / dynamics.mass)
+        self.noise = math.sqrt((1 - self.memory**2) * dynamics.temperature / dynamics.mass)
+        self.x, self.v = sample.start, sample.velocity(dynamics.initial_velocity)
+        self.force, self.energies = sample.force(self.x)
+
+    def step(self):
+        space, half = self.space, self.dt / 2
+        v = self.v + half / self.mass * space.tangent(self.x, self.force)
+        x, v = space.glide(self.x, v, half)
+        v = self.memory * v
+        if self.noise > 0:
+            v += self.noise * space.tangent(x, self.sample.rng.standard_normal(len(x)))
+        self.x, v = space.glide(x, v, half)
+        self.force, self.energies = self.sample.force(self.x)
+        self.v = v + half / self.mass * space.tangent(self.x, self.force)
+
+    def measure(self):
+        n, x, v = len(self.x), self.x, self.v
+        K, V = v @ v / n, x @ v / n
+        mu = self.sample.multiplier(x, self.force, self.mass * K)
+        return {**self.sample.scalars(x, mu, self.energies), "K": K, "V": V}
+
+
+class _Iterates:
+    """A discrete dynamics.  The next iterate is always at hand: mu and the gradient belong to it."""
+
+    name = "exact iteration"
+
+    def __init__(self, sample, schedule, constrain, initial_velocity):
+        self.sample, self.schedule, self.constrain = sample, schedule, constrain
+        self.ahead = bool(np.any(schedule[2]))
+        self.x, self.steps = sample.start, 0
+        self.before = self.x - sample.velocity(initial_velocity)
+        self._propose()
+
+    def step(self):
+        self.before, self.x = self.x, self.following
+        self.steps += 1
+        self._propose()
+
+    def _propose(self):
+        alpha, a, b, variance = (values[self.steps] for values in self.schedule)
+        move = self.x - self.before
+        self.z = self.x + b * move
+        self.force, self.energies = self.sample.force(self.z)
+        total = self.force
+        if variance > 0:
+            total = total + math.sqrt(variance) * self.sample.rng.standard_normal(len(total))
+        free = self.x + a * move + alpha * total
+        self.following, mu = self.constrain(free, self.z, alpha, self.steps)
+        self.mu = self.sample.penalty_multiplier(self.z) if self.sample.soft else mu
+
+    def measure(self):
+        n, z = self.sample.n, self.z
+        energies = self.sample.force(self.x)[1] if self.ahead else self.energies
+        slope = self.force if self.sample.soft else self.force - (self.force @ z / (z @ z)) * z
+        out = {**self.sample.scalars(self.x, self.mu, energies), "gradient_norm": slope @ slope / n}
+        if self.ahead:
+            out["m_lookahead"] = self.sample.overlap(z)
+            out["energy_lookahead"] = sum(self.energies.values())
+            out["squared_norm_lookahead"] = z @ z / n
+        return out
+
+
+def _unconstrained(free, z, alpha, step):
+    """The soft sphere."""
+    return free, None
+
+
+def _normalize(free, z, alpha, step):
+    """Back to the sphere along the radius, and mu."""
+    scale = math.sqrt(free @ free / len(free))
+    return free / scale, (scale - 1) / alpha
+
+
+def _lagrange(free, z, alpha, step):
+    """Back to the sphere along z, where the gradient was taken, and mu."""
+    n = len(free)
+    U, w, E = free @ free / n, free @ z / n, z @ z / n
+    radicand = w**2 - E * (U - 1)
+    if radicand < 0:
+        raise SolverError(
+            f'Sphere("lagrange"): step {step} leaves the sphere too far to come back along z: '
+            'use a smaller learning_rate or Sphere("normalize")',
+            time=step,
+        )
+    theta = (w - math.sqrt(radicand)) / E
+    return free - theta * z, theta / alpha
+
+
+def _stepping_rule(model, dynamics, dt, steps):
+    """The rule as a function of the sample."""
+    if isinstance(dynamics, UnderdampedLangevin):
+        return partial(_Massive, dynamics=dynamics, dt=dt)
+    if not dynamics.discrete:
+        return partial(_Overdamped, dynamics=dynamics, dt=dt)
+    methods = {"normalize": _normalize, "lagrange": _lagrange}
+    constrain = _unconstrained if isinstance(model.constraint, SoftSphere) else methods[model.constraint.method]
+    # one step more than is made: mu and the gradient of the last iterate belong to it
+    schedule = [f(steps + 1) for f in (dynamics.learning_rates, dynamics.inertia, dynamics.lookahead, dynamics.noise)]
+    return partial(_Iterates, schedule=schedule, constrain=constrain, initial_velocity=dynamics.initial_velocity)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Checked arguments of ``simulate``.
+
+    ``dt`` is the step that is made, ``recorded`` are the recorded steps and ``t`` their times;
+    ``settings`` are the arguments that a spec holds.
+    """
+
+    model: object
+    dynamics: object
+    m0: float
+    N: int
+    samples: int
+    seed: int
+    workers: int
+    dt: float
+    recorded: np.ndarray
+    t: np.ndarray
+    settings: dict
+
+    @property
+    def steps(self):
+        return int(self.recorded[-1])
+
+    @property
+    def bytes(self):
+        """Memory of the couplings and of C."""
+        couplings = sum(monomials(self.N, k) for k in self.model.orders)
+        return min(self.workers, self.samples) * 8 * couplings + self.samples * 8 * len(self.t) ** 2
+
+    def run(self, rule, seed, tick):
+        """One sample: the scalars by name and C on the recorded times."""
+        sample = _Sample(self.model, self.dynamics.annealing, self.N, self.m0, seed)
+        path = np.empty((len(self.t), self.N))
+        rows = []
+        with np.errstate(over="ignore", invalid="ignore"):  # found by the checks
+            stepper = rule(sample)
+            for i in range(self.steps + 1):
+                self._check_finite(i, [stepper.x @ stepper.x])
+                if i == self.recorded[len(rows)]:
+                    path[len(rows)] = stepper.x
+                    rows.append(stepper.measure())
+                    self._check_finite(i, rows[-1].values())
+                if i < self.steps:
+                    stepper.step()
+                    tick()
+        return {k: np.array([row[k] for row in rows]) for k in rows[0]}, path @ path.T / self.N
+
+    def _check_finite(self, i, values):
+        if all(math.isfinite(value * value) for value in values):  # the square: for the standard errors
+            return
+        if self.dynamics.discrete:
+            raise SolverError(f"the values overflow at step {i}: use a smaller learning_rate", time=i)
+        t = i * self.dt
+        raise SolverError(f"the values overflow at t = {t:.4g}: use a smaller dt", time=t)
+
+
+def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers):
+    """The plan, from arguments as the user gave them."""
+    from ._finite_n import max_order
+
+    _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
+    _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
+    t_max, steps = check_duration(dynamics, t_max, steps)
+    if N is None:
+        raise ValueError(f"{'steps' if dynamics.discrete else 't_max'} and N must be given")
+    if dynamics.discrete and dt is not None:
+        raise ValueError(f"dt = {dt!r} is not allowed: {type(dynamics).__name__} is discrete in time")
+    N = _check.integer("N", N, low=3)
+    samples = _check.integer("samples", samples, low=2)
+    records = _check.integer("records", records, low=2)
+    if dynamics.discrete:
+        grid = _discrete_grid(steps, records)
+    else:
+        dt = min(DEFAULT_DT, t_max) if dt is None else _check.real("dt", dt, above=0, high=t_max)
+        grid = _continuous_grid(t_max, dt, records)
+    m0 = check_overlap(model, m0)
+    check_channels(model, dynamics)
+    seed = _check.integer("seed", seed, low=0)
+    workers = _check.integer("workers", workers, low=1)
+    if max(model.orders, default=2) > max_order:
+        raise ValueError(f"order {max(model.orders)} is too large to simulate: at most {max_order}")
+    settings = dict(t_max=t_max, steps=steps, N=N, samples=samples, dt=dt, records=records, seed=seed)
+    return _Plan(model, dynamics, m0, N, samples, seed, workers, *grid, settings)
+
+
+def _discrete_grid(steps, records):
+    """Step 1, recorded steps (multiples of a stride, and the last), their numbers as times."""
+    recorded = np.append(np.arange(0, steps, math.ceil(steps / (records - 1))), steps)
+    return 1.0, recorded, recorded.astype(float)
+
+
+def _continuous_grid(t_max, dt, records):
+    """Time step that divides the recording interval, recorded steps, their times."""
+    interval = t_max / (records - 1)
+    stride = math.ceil(interval / dt * (1 - 1e-12))
+    return interval / stride, stride * np.arange(records), np.linspace(0.0, t_max, records)
 
 
 def simulate(
@@ -137,9 +433,10 @@ def simulate(
     dynamics,
     *,
     t_max=None,
+    steps=None,
     N=None,
     samples=8,
-    dt=0.02,
+    dt=None,
     m0=0.0,
     records=101,
     seed=0,
@@ -148,19 +445,26 @@ def simulate(
 ):
     """Simulate the dynamics at finite N with independent disorder, start and noise per sample.
 
+    Discrete dynamics are iterated exactly.  Langevin and gradient flow use Strang splitting
+    (diffusion, midpoint drift, diffusion), massive Langevin dynamics BAOAB, both of weak order 2 in
+    ``dt`` and on the hard sphere exactly on it.  A random initial velocity has its exact norm and is
+    orthogonal to the start and to the signal.
+
     Parameters
     ----------
-    model, dynamics, t_max, m0, progress
-        As in ``solve``.  Annealing is included.
+    model, dynamics, t_max, steps, m0, progress
+        As in ``solve``: ``t_max`` for continuous dynamics (annealing is included), ``steps`` for
+        discrete ones.
     N : int
         Number of variables.  Memory per sample: 8 N^p / p! bytes for the channel of order p.
     samples : int
         At least 2, for the standard error.
-    dt : float
-        Time step of the splitting scheme (weak order 2); shortened to divide the
-        recording interval.
+    dt : float, optional
+        Time step of continuous dynamics, 0.02 if not given; shortened to divide the recording
+        interval.  The penalty of a soft sphere asks for dt well below 1 / strength.
     records : int
-        Number of recorded times, from 0 to t_max.
+        Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most so many; the
+        recorded iterations are the multiples of the smallest possible stride, and the last one.
     seed : int
     workers : int
         Samples that run at the same time.
@@ -168,9 +472,11 @@ def simulate(
     Returns
     -------
     Solution
-        Means over the samples on the recorded times: m, mu, energy, energy_k and C; standard
-        errors in ``stderr`` under the same names (``stderr["C"]`` is the lower-triangular
-        array).  R is None.
+        Means over the samples on the recorded times (iterations) ``t`` of C and of the scalars, those
+        of ``solve``: m, mu, energy, energy_k; squared_norm, energy_penalty for a soft sphere; K, V
+        with a mass; gradient_norm and ``time`` for discrete dynamics, and for Nesterov m_lookahead,
+        energy_lookahead, squared_norm_lookahead.  Standard errors in ``stderr`` under the same names
+        (``stderr["C"]`` is the lower-triangular array).  R is None.
 
     Raises
     ------
@@ -178,6 +484,8 @@ def simulate(
         For wrong arguments; the message names the parameter.
     MemoryError
         If the couplings do not fit.
+    SolverError
+        If values overflow, or a step of ``Sphere("lagrange")`` cannot come back to the sphere.
 
     Examples
     --------
@@ -186,87 +494,64 @@ def simulate(
     >>> sim = dmft.simulate(model, dmft.Langevin(), t_max=1.0, N=40, samples=4, m0=0.1)
     >>> bool(abs(sim.C(1.0, 1.0) - 1) < 1e-12)
     True
+    >>> sim = dmft.simulate(model, dmft.HeavyBall(0.01, 0.9), steps=60, N=40, samples=4, m0=0.1, records=4)
+    >>> sim.t.tolist()
+    [0.0, 20.0, 40.0, 60.0]
     """
-    from ._finite_n import max_order
-    from .integrators.uniform import available_memory
+    from .integrators.machine import available_memory
     from .storage import provenance
 
-    _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
-    _check.instance("dynamics", dynamics, (Langevin, GradientFlow), "a dynamics, e.g. Langevin(...)")
-    if t_max is None or N is None:
-        raise ValueError("t_max and N must be given")
-    t_max = _check.real("t_max", t_max, above=0)
-    N = _check.integer("N", N, low=3)
-    samples = _check.integer("samples", samples, low=2)
-    dt = _check.real("dt", dt, above=0, high=t_max)
-    m0 = check_overlap(model, m0)
-    check_channels(model, dynamics)
-    records = _check.integer("records", records, low=2)
-    seed = _check.integer("seed", seed, low=0)
-    workers = _check.integer("workers", workers, low=1)
-    if max(model.orders, default=2) > max_order:
-        raise ValueError(f"order {max(model.orders)} is too large to simulate: at most {max_order}")
-    need = min(workers, samples) * 8 * sum(monomials(N, k) for k in model.orders) + samples * 8 * records**2
-    if need > available_memory():
+    plan = _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers)
+    if plan.bytes > available_memory():
         raise MemoryError(
-            f"N = {N} needs {need} bytes for the couplings, {available_memory():.0f} are available: "
+            f"N = {N} needs {plan.bytes} bytes for the couplings, {available_memory():.0f} are available: "
             "use a smaller N or fewer workers"
         )
-    interval = t_max / (records - 1)
-    stride = math.ceil(interval / dt * (1 - 1e-12))
-    dt, steps = interval / stride, stride * (records - 1)
-    meter = progress_meter.make(progress)
+    rule = _stepping_rule(model, dynamics, plan.dt, plan.steps)
     began = time.monotonic()
+    mean, stderr, C = _averages(_all_samples(plan, rule, progress), plan.t)
+    if dynamics.discrete:
+        clock = dynamics.time(plan.steps + 1)
+        if clock is not None:
+            mean["time"] = clock[plan.recorded]
+    stats = {
+        "N": plan.N,
+        "samples": plan.samples,
+        **({} if dynamics.discrete else {"dt": plan.dt}),
+        "steps": plan.steps,
+        "seed": plan.seed,
+        "bytes": plan.bytes,
+        "seconds": time.monotonic() - began,
+        "integrator": rule.func.name,
+        **provenance(),
+    }
+    spec = specs.describe_simulation(model, dynamics, plan.m0, **plan.settings)
+    end = "the last step was made" if dynamics.discrete else "the final time was reached"
+    return Solution(plan.t, mean, C, None, model, dynamics, None, spec, "finished", end, stats, stderr)
+
+
+def _all_samples(plan, rule, progress):
+    """The results of all samples, in the order of their seeds."""
+    meter = progress_meter.make(progress)
     done = [0]
 
     def tick():
         done[0] += 1
-        meter.update(done[0] / (samples * steps), "simulate", f"N = {N}, {samples} samples")
+        fraction = done[0] / (plan.samples * plan.steps)
+        meter.update(fraction, "simulate", f"N = {plan.N}, {plan.samples} samples")
 
-    def one(sequence):
-        return _Sample(model, dynamics, N, m0, sequence).run(dt, steps, stride, tick)
-
-    seeds = np.random.SeedSequence(seed).spawn(samples)
+    seeds = np.random.SeedSequence(plan.seed).spawn(plan.samples)
     try:
-        with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(one, seeds))
+        with ThreadPoolExecutor(plan.workers) as pool:
+            return list(pool.map(lambda seed: plan.run(rule, seed, tick), seeds))
     finally:
         meter.close()
 
-    t = np.linspace(0.0, t_max, records)
-    mean, stderr, C = _averages(results, t, model, dynamics)
-    stats = {
-        "N": N,
-        "samples": samples,
-        "dt": dt,
-        "steps": steps,
-        "seed": seed,
-        "bytes": need,
-        "seconds": time.monotonic() - began,
-        "integrator": "Strang splitting with projection",
-        **provenance(),
-    }
-    spec = specs.describe_simulation(model, dynamics, m0, t_max, N, samples, dt, records, seed)
-    return Solution(
-        t, mean, C, None, model, dynamics, None, spec, "finished", "the final time was reached", stats, stderr
-    )
 
-
-def _averages(results, t, model, dynamics):
+def _averages(results, t):
     """Means and standard errors over the samples, and the mean C as a two-time function."""
-    e = np.array([r[1] for r in results])
-    orders = np.array(list(model.coefficients), dtype=float)
-    raw = {
-        "m": np.array([r[0] for r in results]),
-        "mu": dynamics.temperature - np.einsum("k,skt->st", orders, e),
-        "energy": e.sum(axis=1),
-        **{f"energy_{int(k)}": e[:, i] for i, k in enumerate(orders)},
-        "C": np.array([np.tril(r[2]) for r in results]),
-    }
+    raw = {name: np.array([scalars[name] for scalars, _ in results]) for name in results[0][0]}
+    raw["C"] = np.array([np.tril(C) for _, C in results])
     mean = {k: v.mean(axis=0) for k, v in raw.items()}
     stderr = {k: v.std(axis=0, ddof=1) / math.sqrt(len(results)) for k, v in raw.items()}
-    square = mean.pop("C")
-    i = np.arange(len(t) - 1)
-    pairs = square + np.tril(square, -1).T
-    blocks = np.stack([[pairs[i, i], pairs[i, i + 1]], [pairs[i + 1, i], pairs[i + 1, i + 1]]]).transpose(2, 0, 1)
-    return mean, stderr, TwoTime(t, t, square[np.tril_indices(len(t))], blocks, 1)
+    return mean, stderr, linear(t, mean.pop("C"))

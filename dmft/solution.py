@@ -6,7 +6,7 @@ import numpy as np
 
 from . import _check
 from .events import find_crossings
-from .interpolation import lagrange, local_polynomial
+from .interpolation import PANEL, lagrange, local_polynomial
 
 
 class TwoTime:
@@ -28,7 +28,7 @@ class TwoTime:
         Lower-triangular array: 0 where t' > t.
     """
 
-    def __init__(self, t, t_prime, data, blocks, block=6):
+    def __init__(self, t, t_prime, data, blocks, block=PANEL):
         self.t = t
         self.t_prime = t_prime
         self.block = block
@@ -151,6 +151,18 @@ class TwoTime:
         return TwoTime(times, self.t_prime, np.concatenate(data), near, self.block)
 
 
+def linear(t, square, symmetric=True):
+    """TwoTime of a lower-triangular array on the times ``t``, linear in between.
+
+    Above the diagonal the function is continued symmetrically or, not ``symmetric``, by 0.
+    """
+    i = np.arange(len(t) - 1)
+    below = square[i + 1, i]
+    above = below if symmetric else np.zeros_like(below)
+    blocks = np.stack([[square[i, i], above], [below, square[i + 1, i + 1]]]).transpose(2, 0, 1)
+    return TwoTime(t, t, square[np.tril_indices(len(t))], blocks, 1)
+
+
 @dataclass
 class Solution:
     """Result of ``solve``, ``simulate`` or ``load``.
@@ -227,6 +239,11 @@ class Solution:
         end = f"t = {self.t[-1]:g}" if len(self.t) else "nothing"
         return f"<Solution {self.status} at {end}: {self.model!r}, {self.dynamics!r}, {len(self.t)} times>"
 
+    @property
+    def _block(self):
+        """Steps of the interpolating polynomials: lines between iterations and between records."""
+        return 1 if self.dynamics.discrete or self.stderr else PANEL
+
     def _scalar(self, name):
         if name not in self.scalars:
             raise ValueError(f"name = {name!r} is not allowed: choose one of {', '.join(self.scalars)}")
@@ -258,8 +275,7 @@ class Solution:
         end = self.t[-1]
         if flat.size and not (np.min(flat) >= 0 and np.max(flat) <= end + 1e-12 * max(1.0, end)):
             raise ValueError(f"times must lie within [0, {self.t[-1]}], got {times!r}")
-        block = self.C.block if self.C is not None else 6
-        out = local_polynomial(self.t, values, np.minimum(flat, end), block)
+        out = local_polynomial(self.t, values, np.minimum(flat, end), self._block)
         return out.reshape(x.shape) if x.shape else float(out[0])
 
     def escape_time(self, name="m", level=0.5):
@@ -276,8 +292,51 @@ class Solution:
         level = _check.real("level", level)
         if values[0] == level:
             return 0.0
-        crossings = find_crossings(self.t, values, level)
+        crossings = find_crossings(self.t, values, level, block=self._block)
         return crossings[0][0] if crossings else float("inf")
+
+    def lookahead(self):
+        """Correlation and response of Nesterov's look-ahead point z_t, the parameter of PyTorch.
+
+        Returns
+        -------
+        E, S : TwoTime
+            E(t, s) = <z_t z_s> and S(t, s) = dz_t/dh_s, from all rows of C and R.  (For dynamics
+            without look-ahead these are C and R.)
+
+        Raises
+        ------
+        ValueError
+            For continuous dynamics, and if not all rows were kept or x_{-1} differs from x_0.
+
+        Examples
+        --------
+        >>> import dmft
+        >>> model = dmft.SpikedMatrixTensor(p=3, delta2=1.0, deltap=2 / 3, constraint=dmft.SoftSphere(10.0))
+        >>> sol = dmft.solve(model, dmft.Nesterov(0.01, 0.9), steps=50)
+        >>> E, S = sol.lookahead()
+        >>> bool(abs(E(50, 50) - sol.scalars["squared_norm_lookahead"][50]) < 1e-12)
+        True
+        """
+        if not self.dynamics.discrete:
+            raise ValueError(f"lookahead is not defined for {self.dynamics!r}")
+        if self.R is None or not self.R.complete:
+            raise ValueError("lookahead needs all rows of C and R: solve without save_at")
+        n = len(self.t)
+        b = self.dynamics.lookahead(n)
+        if self.dynamics.initial_velocity:
+            if b[0]:
+                raise ValueError("lookahead is not available with an initial velocity and momentum at step 0")
+        else:
+            b[0] = 0.0
+        C = self.C.values
+        C += np.tril(C, -1).T
+        last = np.vstack([C[:1], C[:-1]])
+        D = (1 + b)[:, None] * C - b[:, None] * last  # <z_t x_s>
+        E = (1 + b) * D - b * np.hstack([D[:, :1], D[:, :-1]])
+        R = self.R.values
+        S = (1 + b)[:, None] * R - b[:, None] * np.vstack([R[:1], R[:-1]])
+        return linear(self.t, E), linear(self.t, np.tril(S, -1), symmetric=False)
 
     def save(self, path, overwrite=False):
         """Write the solution to an HDF5 file (schema in docs/files.md), atomically.

@@ -13,11 +13,11 @@ import numpy as np
 from . import _check
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import GradientFlow, Langevin
-from .equations import TwoTimeEquations
+from .dynamics import DYNAMICS
+from .equations import RecursionEquations, TwoTimeEquations
 from .errors import SolverError
 from .events import Crossing, Occurrence, find_crossings
-from .integrators import UniformGrid
+from .integrators import INTEGRATORS, ExactRecursion, UniformGrid
 from .interpolation import local_polynomial
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
@@ -67,51 +67,95 @@ def check_channels(model, dynamics):
             raise ValueError(f"annealing: order {order} is not a channel of {model!r}; allowed: {allowed}")
 
 
+def check_duration(dynamics, t_max, steps):
+    """(t_max, steps): exactly the one that fits the dynamics, the other None."""
+    kind = type(dynamics).__name__
+    if dynamics.discrete:
+        if t_max is not None:
+            raise ValueError(f"t_max = {t_max!r} is not allowed: {kind} is discrete in time, give steps")
+        if steps is None:
+            raise ValueError(f"steps must be given for {kind}, which is discrete in time: a positive integer")
+        return None, _check.integer("steps", steps, low=1)
+    if steps is not None:
+        raise ValueError(f"steps = {steps!r} is not allowed: {kind} is continuous in time, give t_max")
+    if t_max is None:
+        raise ValueError(f"t_max must be given for {kind}, which is continuous in time: a positive time")
+    return _check.real("t_max", t_max, above=0), None
+
+
+def check_integrator(dynamics, integrator):
+    """The integrator, or the default one, of the equations of the dynamics."""
+    allowed = ExactRecursion if dynamics.discrete else UniformGrid
+    if integrator is None:
+        return allowed()
+    _check.instance("integrator", integrator, tuple(INTEGRATORS.values()), "an integrator, e.g. UniformGrid(...)")
+    if not isinstance(integrator, allowed):
+        raise ValueError(
+            f"integrator = {integrator!r} is not allowed for {type(dynamics).__name__}: use {allowed.__name__}(...)"
+        )
+    return integrator
+
+
 @dataclass(frozen=True)
 class Problem:
     """Checked arguments of ``solve``: what is to be computed."""
 
     model: object
     dynamics: object
-    t_max: float
+    t_max: float | None
+    steps: int | None
     m0: float
     integrator: object
     save_at: object
     events: tuple
 
     @classmethod
-    def checked(cls, model, dynamics, t_max, m0, integrator, save_at, events):
+    def checked(cls, model, dynamics, t_max, steps, m0, integrator, save_at, events):
         """Build from arguments as the user gave them; refuses what makes no sense."""
         _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
-        _check.instance("dynamics", dynamics, (Langevin, GradientFlow), "a dynamics, e.g. Langevin(...)")
-        integrator = UniformGrid() if integrator is None else integrator
-        _check.instance("integrator", integrator, UniformGrid, "an integrator, e.g. UniformGrid(...)")
-        if t_max is None:
-            raise ValueError("t_max must be given for continuous-time dynamics: a positive time")
-        t_max = _check.real("t_max", t_max, above=0)
+        _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
+        t_max, steps = check_duration(dynamics, t_max, steps)
+        integrator = check_integrator(dynamics, integrator)
         m0 = check_overlap(model, m0)
-        if integrator.dt is not None and integrator.dt > t_max:
+        if t_max is not None and integrator.dt is not None and integrator.dt > t_max:
             raise ValueError(f"dt = {integrator.dt!r} is not allowed: it must be at most t_max = {t_max!r}")
         check_channels(model, dynamics)
-        save_at = None if save_at is None else _check.times("save_at", save_at, high=t_max)
-        events = _events(events, model)
-        return cls(model, dynamics, t_max, m0, integrator, save_at, tuple(events))
+        if save_at is not None:
+            save_at = _check.times("save_at", save_at, high=t_max or steps)
+            if steps is not None and np.any(save_at % 1):
+                raise ValueError(f"save_at contains {save_at[save_at % 1 != 0][0]}: iterations are integers")
+        return cls(model, dynamics, t_max, steps, m0, integrator, save_at, tuple(_events(events)))
 
     @property
     def equations(self):
         """The equations as an integrator sees them."""
-        return TwoTimeEquations(self.model.coefficients, self.dynamics.temperature, self.m0, self.dynamics.annealing)
+        equations = RecursionEquations if self.dynamics.discrete else TwoTimeEquations
+        return equations.of(self.model, self.dynamics, self.m0)
 
     @property
     def spec(self):
         """The problem as plain data."""
         return specs.describe(
-            self.model, self.dynamics, self.m0, self.integrator, self.t_max, self.save_at, self.events
+            self.model, self.dynamics, self.m0, self.integrator, self.t_max, self.steps, self.save_at, self.events
         )
+
+    @property
+    def duration(self):
+        """t_max or steps."""
+        return self.steps or self.t_max
 
     def start(self):
         """The integrator's run."""
-        return self.integrator.start(self.equations, self.t_max)
+        run = self.integrator.start(self.equations, self.duration)
+        names = list(run.scalars())
+        for event in self.events:
+            if event.name not in names:
+                raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {', '.join(names)}")
+        return run
+
+    def estimate(self):
+        """Cost before the run."""
+        return self.integrator.estimate(self.equations, self.duration)
 
 
 @dataclass(frozen=True)
@@ -145,16 +189,17 @@ def solve(
     Parameters
     ----------
     model : SpikedMatrixTensor or MixedSpin
-    dynamics : Langevin or GradientFlow
+    dynamics : Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall or Nesterov
     t_max : float
-        Final time.
-    steps, seed
-        Not allowed here: time is continuous and nothing is random.
+        Final time of a continuous dynamics.
+    steps : int
+        Number of iterations of a discrete dynamics.
     m0 : float
         Overlap with the signal at t = 0, |m0| <= 1 (0 for models without a signal).  The start
         is otherwise uniform on the sphere.
-    integrator : UniformGrid, optional
-        Default ``UniformGrid()``, rtol = 1e-6.
+    integrator : UniformGrid or ExactRecursion, optional
+        Default ``UniformGrid()``, rtol = 1e-6, for continuous dynamics; ``ExactRecursion()`` for
+        discrete ones.
     save_at : array_like, optional
         Times of the rows of C and R that are kept in the solution and its file; all by default.
         (The run itself needs all rows in memory.)  The scalars are kept at every step.
@@ -166,9 +211,11 @@ def solve(
         Bar on stderr after one second: None only on a terminal.  A callable gets
         (fraction, label).
     callback : callable, optional
-        Called with a ``Step`` for every step of the finest grid, in batches of six (again from
-        the start if rtol was missed and the grid refined); returning a true value stops the run
-        (status "interrupted").
+        Called with a ``Step`` for every step of the finest grid, in batches (again from the start
+        if rtol was missed and the grid refined); returning a true value stops the run (status
+        "interrupted").
+    seed
+        Not allowed here: nothing is random.
 
     Returns
     -------
@@ -191,12 +238,14 @@ def solve(
     >>> sol = dmft.solve(model, dmft.Langevin(temperature=1.0), t_max=20.0, m0=1e-2)
     >>> round(float(sol.m[-1]), 6)
     0.429202
+    >>> soft = dmft.SpikedMatrixTensor(p=3, delta2=1.0, deltap=2 / 3, constraint=dmft.SoftSphere(10.0))
+    >>> sol = dmft.solve(soft, dmft.Nesterov(learning_rate=0.01), steps=100)
+    >>> round(float(sol.energy[-1]), 6)
+    -1.877268
     """
-    if steps is not None:
-        raise ValueError(f"steps = {steps!r} is not allowed: the dynamics is continuous in time, give t_max")
     if seed is not None:
         raise ValueError(f"seed = {seed!r} is not allowed: nothing is random in these equations")
-    problem = Problem.checked(model, dynamics, t_max, m0, integrator, save_at, events)
+    problem = Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
@@ -218,7 +267,7 @@ def check_new_checkpoint(path):
     check_writable(path)
 
 
-def estimate(model, dynamics, *, t_max=None, m0=0.0, integrator=None, save_at=None, events=None):
+def estimate(model, dynamics, *, t_max=None, steps=None, m0=0.0, integrator=None, save_at=None, events=None):
     """Cost of the same call of ``solve``, without solving anything.
 
     Returns
@@ -235,8 +284,7 @@ def estimate(model, dynamics, *, t_max=None, m0=0.0, integrator=None, save_at=No
     >>> estimate(model, dmft.Langevin(), t_max=20.0, integrator=dmft.UniformGrid(dt=0.02))["steps"]
     1002
     """
-    problem = Problem.checked(model, dynamics, t_max, m0, integrator, save_at, events)
-    return problem.integrator.estimate(problem.equations, problem.t_max)
+    return Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events).estimate()
 
 
 def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=None, callback=None):
@@ -276,7 +324,7 @@ def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=No
     return Job(problem, run, checkpoint, meter, callback).run()
 
 
-def _events(events, model):
+def _events(events):
     if events is None:
         return []
     if isinstance(events, Crossing):
@@ -285,10 +333,6 @@ def _events(events, model):
         raise TypeError(f"events must be a Crossing or a sequence of them, got {events!r}")
     if not all(isinstance(event, Crossing) for event in events):
         raise TypeError(f"events must be a Crossing or a sequence of them, got {events!r}")
-    names = ["m", "mu", "energy"] + [f"energy_{k}" for k in model.orders]
-    for event in events:
-        if event.name not in names:
-            raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {', '.join(names)}")
     return events
 
 
@@ -305,7 +349,7 @@ class Job:
     def run(self):
         began, cpu = time.monotonic(), time.process_time()
         saved = began
-        reported = self.stepper.size if self.stepper.final else 1
+        reported = seen = self.stepper.size if self.stepper.final else 1
         status, message = "finished", "the final time was reached"
         with Signals(self.checkpoint is not None) as signals:
             try:
@@ -313,9 +357,10 @@ class Job:
                     stage = self.stepper.solver
                     self.stepper.advance()
                     if self.stepper.solver is not stage:
-                        reported = 1
+                        reported = seen = 1
                         continue
-                    occurred = self._terminal()
+                    occurred = self._terminal(seen)
+                    seen = self.stepper.size
                     if occurred is not None and not self.stepper.finished:
                         self.stepper.end_stage()
                     stop = False
@@ -340,8 +385,8 @@ class Job:
                 self.meter.close()
             if self.checkpoint is not None:
                 self._save_checkpoint()
-        if status == "finished" and self._terminal() is not None:
-            event = self._terminal()
+        event = self._terminal(1) if status == "finished" else None
+        if event is not None:
             status, message = "event", f"{event.event!r} at t = {event.time!r}"
         return self._solution(status, message, began, cpu)
 
@@ -354,19 +399,22 @@ class Job:
             return f"stopped by the time limit at t = {self.stepper.t[-1]:g}"
         return ""
 
-    def _terminal(self):
-        """First terminal event in the last panel, if any."""
-        terminal = [e for e in self.problem.events if e.terminal]
+    def _terminal(self, seen):
+        """First terminal event since about the time number ``seen``, if any."""
+        terminal = tuple(e for e in self.problem.events if e.terminal)
         if not terminal:
             return None
-        t, scalars = self.stepper.t, self.stepper.scalars()
-        start = max(0, len(t) - 13)
-        found = [
-            Occurrence(e, time, sense)
-            for e in terminal
-            for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction, start)
-        ]
+        found = self._occurrences(terminal, max(0, seen - self.stepper.block - 1))
         return min(found, key=lambda o: o.time, default=None)
+
+    def _occurrences(self, events, start=0, errors=None):
+        """Every crossing of the events after the time number ``start``."""
+        t, scalars, block = self.stepper.t, self.stepper.scalars(), self.stepper.block
+        return [
+            Occurrence(e, time, sense, time_error(t, scalars, e, time, errors))
+            for e in events
+            for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction, start, block)
+        ]
 
     def _report(self, reported):
         t, s = self.stepper.t, self.stepper.scalars()
@@ -387,21 +435,14 @@ class Job:
         t, scalars = self.stepper.t, self.stepper.scalars()
         n = len(t)
         stats = self.stepper.stats()
-        occurrences = sorted(
-            (
-                Occurrence(e, time, sense, time_error(t, scalars, e, time, stats["error"]))
-                for e in self.problem.events
-                for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction)
-            ),
-            key=lambda o: o.time,
-        )
+        occurrences = sorted(self._occurrences(self.problem.events, 0, stats["error"]), key=lambda o: o.time)
         if status == "event":  # keep the whole step that contains it
             end = min(o.time for o in occurrences if o.event.terminal)
-            n = min(n, max(7, int(np.searchsorted(t, end)) + 1))  # interpolation needs a panel
+            n = min(n, max(self.stepper.block + 1, int(np.searchsorted(t, end)) + 1))  # interpolation needs a panel
             occurrences = [o for o in occurrences if o.time <= end]
         t = t[:n].copy()
         scalars = {k: v[:n].copy() for k, v in scalars.items()}
-        C, R = (TwoTime(t, t, data, blocks) for data, blocks in self.stepper.two_time(n))
+        C, R = (TwoTime(t, t, data, blocks, self.stepper.block) for data, blocks in self.stepper.two_time(n))
         if self.problem.save_at is not None:
             kept = self.problem.save_at[self.problem.save_at <= t[-1] * (1 + 1e-12)]
             C, R = (C.keep(kept), R.keep(kept)) if kept.size else (None, None)
@@ -429,9 +470,9 @@ class Job:
 
 def time_error(t, scalars, event, time, errors):
     """Error of a crossing time: the error of the scalar over its slope there."""
-    name = event.name if event.name in ("m", "mu") else "energy"
     if not errors:
         return None
+    name = event.name if event.name in errors else "energy"
     step = 1e-4 * t[-1] / len(t)
     ends = np.clip([time - step, time + step], t[0], t[-1])
     left, right = local_polynomial(t, scalars[event.name], ends)

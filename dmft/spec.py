@@ -7,15 +7,15 @@ is the name of the Python argument, and ``kind`` names the class.
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 
 from .dynamics import DYNAMICS, SCHEDULES, Annealing
 from .events import Crossing
 from .integrators import INTEGRATORS
-from .models import MODELS
+from .models import CONSTRAINTS, MODELS
 
 TABLES = ("model", "dynamics", "initial", "integrator", "run")
-RUN_KEYS = ("t_max", "save_at", "events")
+RUN_KEYS = ("t_max", "steps", "save_at", "events")
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def plain(value):
     return value
 
 
-def describe(model, dynamics, m0, integrator, t_max, save_at, events):
+def describe(model, dynamics, m0, integrator, t_max, steps, save_at, events):
     """The spec of a run."""
-    run = {"t_max": t_max}
+    run = {"t_max": t_max} if steps is None else {"steps": steps}
     if save_at is not None:
         run["save_at"] = plain(list(map(float, save_at)))
     if events:
@@ -68,20 +68,13 @@ def describe(model, dynamics, m0, integrator, t_max, save_at, events):
     }
 
 
-def describe_simulation(model, dynamics, m0, t_max, N, samples, dt, records, seed):
+def describe_simulation(model, dynamics, m0, **settings):
     """The spec of a finite-N simulation."""
     return {
         "model": plain(model),
         "dynamics": plain(dynamics),
         "initial": {"m0": m0},
-        "simulation": {
-            "t_max": t_max,
-            "N": N,
-            "samples": samples,
-            "dt": dt,
-            "records": records,
-            "seed": seed,
-        },
+        "simulation": {name: value for name, value in settings.items() if value is not None},
     }
 
 
@@ -132,14 +125,19 @@ def _build(where, table, classes):
         }
     if "annealing" in table:
         table["annealing"] = _annealing(f"{where}.annealing", table["annealing"])
-    for name in ("times", "temperatures"):
+    if "constraint" in table:
+        table["constraint"] = _build(f"{where}.constraint", table["constraint"], CONSTRAINTS)
+    for name in ("learning_rate", "momentum"):
+        if isinstance(table.get(name), Mapping):
+            table[name] = _schedule(f"{where}.{name}", table[name])
+    for name in ("times", "values"):
         if isinstance(table.get(name), list):
             table[name] = tuple(table[name])
     try:
         return cls(**table)
     except TypeError as error:
         if "missing" in str(error):
-            missing = [f.name for f in fields(cls) if f.name not in table]
+            missing = [f.name for f in fields(cls) if f.name not in table and f.default is MISSING]
             raise ValueError(f"{where}: {', '.join(missing)} must be given for kind {kind!r}") from None
         raise TypeError(f"{where}: {error}") from None
     except ValueError as error:
@@ -156,14 +154,16 @@ def _order(where, key):
 def _annealing(where, table):
     out = {}
     for key, value in _table(where, table).items():
-        order = _order(where, key)
-        if isinstance(value, Mapping) and value.get("kind") == "function":
-            out[order] = UnavailableSchedule(str(value.get("name")))
-        elif isinstance(value, Mapping):
-            out[order] = _build(f"{where}.{key}", value, SCHEDULES)
-        else:
-            out[order] = value
+        out[_order(where, key)] = _schedule(f"{where}.{key}", value) if isinstance(value, Mapping) else value
     return Annealing(out)
+
+
+def _schedule(where, table):
+    """Schedule of a table; one that was a Python function is only named."""
+    if table.get("kind") == "function":
+        return UnavailableSchedule(str(table.get("name")))
+    # the first files call the values of a piecewise schedule temperatures
+    return _build(where, {"values" if k == "temperatures" else k: v for k, v in table.items()}, SCHEDULES)
 
 
 def model_from(table):
@@ -176,11 +176,12 @@ def dynamics_from(table):
     return _build("dynamics", table, DYNAMICS)
 
 
-def integrator_from(table):
+def integrator_from(table, dynamics):
     """Integrator of an ``integrator`` table (kind may be left out); None if the table is empty."""
     if not table:
         return None
-    return _build("integrator", {"kind": "uniform-grid", **table}, INTEGRATORS)
+    default = "exact-recursion" if dynamics.discrete else "uniform-grid"
+    return _build("integrator", {"kind": default, **table}, INTEGRATORS)
 
 
 def arguments(spec):
@@ -193,12 +194,14 @@ def arguments(spec):
     refuse_unknown("initial", initial, ("m0",))
     run = _table("run", spec["run"])
     refuse_unknown("run", run, RUN_KEYS)
+    dynamics = dynamics_from(spec["dynamics"])
     out = {
         "model": model_from(spec["model"]),
-        "dynamics": dynamics_from(spec["dynamics"]),
-        "integrator": integrator_from(_table("integrator", spec.get("integrator", {}))),
+        "dynamics": dynamics,
+        "integrator": integrator_from(_table("integrator", spec.get("integrator", {})), dynamics),
         "m0": initial.get("m0", 0.0),
         "t_max": run.get("t_max"),
+        "steps": run.get("steps"),
         "save_at": run.get("save_at"),
         "events": None,
     }

@@ -23,8 +23,17 @@ LONG_NAMES = {
     "t_prime": "earlier time t' (same values as t)",
     "t_row": "times of the stored rows of C and R",
     "m": "overlap with the signal, x.x*/N",
-    "mu": "Lagrange multiplier of the spherical constraint |x|^2 = N",
+    "mu": "Lagrange multiplier of the spherical constraint |x|^2 = N, or strength (|x|^2/N - 1)",
     "energy": "energy per N",
+    "energy_penalty": "penalty of the soft sphere per N",
+    "squared_norm": "|x|^2/N",
+    "gradient_norm": "squared norm of the gradient per N, at the point where the step takes it",
+    "m_lookahead": "overlap of the look-ahead point with the signal",
+    "energy_lookahead": "energy per N at the look-ahead point",
+    "squared_norm_lookahead": "|z|^2/N of the look-ahead point",
+    "time": "physical time",
+    "K": "|dx/dt|^2/N",
+    "V": "x.dx/dt / N",
     "C": "correlation C(t, t') = <x(t).x(t')>/N",
     "R": "response R(t, t') of x to a force (equilibrium: R = (1/T) dC/dt')",
 }
@@ -134,7 +143,7 @@ def _attributes(solution):
 def _long_name(name):
     if name.endswith("_stderr"):
         return f"standard error of {name[:-7]}"
-    if name.startswith("energy_"):
+    if name.startswith("energy_") and name[7:].isdigit():
         return f"energy per N of channel {name[7:]}"
     return LONG_NAMES.get(name, name)
 
@@ -420,7 +429,7 @@ def _newest(path, read):
         try:
             with _open(candidate, ("dmft-checkpoint",)) as f:
                 present = {*f, *f.attrs}
-                if f.attrs.get("complete") != 1 or not {"plan", "solver", "stages", "dt"} <= present:
+                if f.attrs.get("complete") != 1 or not {"solver", "finished", "final"} <= present:
                     raise FileFormatError(f"{candidate} is incomplete")
                 return read(f)
         except (FileFormatError, OSError, KeyError, RuntimeError, json.JSONDecodeError) as error:

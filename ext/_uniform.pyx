@@ -22,6 +22,19 @@ as if no column cut a panel in two.  For the column t' inside panel q, the piece
 of panel q left and right of t' are then corrected by small matrices ("table")
 made once per panel from the continued diagonal block.
 
+friction and mass: the time stepping of M d2X/dt2 + zeta dX/dt = F (M = 0, zeta = 1: the overdamped
+dynamics) is the same collocation for X and v = dX/dt; with v eliminated it reads
+
+    X(t_i) = X(t_0) + kappa_i v(t_0) + sum_l B[i, l] F(t_l)
+    v(t_i) = decay_i v(t_0) + sum_l D[i, l] F(t_l)
+
+with matrices of one panel, and B = h A for M = 0.  Where the continuation starts at node i of the
+panel, X(t_i) and v(t_i) are given instead.  On the diagonal C starts from C(t,t) and V(t), R from 0
+and 1/M.  K = <|dx/dt|^2>/N follows from the energy balance, d(e + M K/2)/dt = -zeta K + T zeta/M.
+
+constraint: mu is given by C(t,t) = 1 on the hard sphere; on the soft one mu = strength (C(t,t) - 1)
+and C(t,t) obeys its own differential equation (``_equal_times``).
+
 All K rows of a panel are solved together: the term -mu(t) X(t, t') and the part of
 the memory inside the panel are implicit and linear in a column; the rest
 (Sigma and D of the new rows over the history, mu) is iterated.  Every iteration is
@@ -30,7 +43,7 @@ once, so the number of passes per step is that of the iterations divided by K.
 """
 import numpy as np
 from cython.parallel cimport prange
-from libc.math cimport exp, fabs, isfinite, sqrt
+from libc.math cimport INFINITY, exp, fabs, isfinite, sqrt
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_lapack cimport dgesv
 
@@ -50,7 +63,8 @@ cdef extern from "panel.h" nogil:
                            const double *r, const double *m, double *go, double *gm) noexcept nogil
         void (*diagonal_corrections)(Py_ssize_t panels, const double *table, const double *h,
                                      const double *weight, const double *w, const double *a,
-                                     const double *d, double *xc, double *xr) noexcept nogil
+                                     const double *d, double diagonal, double *xc,
+                                     double *xr) noexcept nogil
     const kernel_set *select_kernels(const char *name)
 
 cdef enum:
@@ -72,7 +86,13 @@ cdef struct Panel:
     double *EC                          # the continued diagonal block (row, column),
     double *ER
     double *m                           # and the overlap
+    double vm                           # its derivative at the first node (with a mass)
     double mu[NODES]
+    double norm[NODES]                  # C(t,t), V and K
+    double V[NODES]
+    double K[NODES]
+    double vC[NODES]                    # dC/dt and dR/dt of the own columns in the last row
+    double vR[NODES]
     double f1[L]                        # signal force Q'(m)
     double coef[MAX_POWER][L]           # k g_k / T_k(t) of the rows
     double z[MAX_POWER][L]              # channel integrals of R Q_k'(C)
@@ -130,12 +150,18 @@ cdef class PanelSolver:
     temperature, m0 : float
     threads : int
         The arrays of the run are public attributes; see ``state``.
+    mass, friction, initial_velocity : float
+        Mass 0: overdamped.
+    strength : float
+        Of the soft sphere; inf for the hard one.
     """
     cdef readonly Py_ssize_t panels, done, nodes
     cdef readonly int top, threads
-    cdef readonly double temperature
+    cdef readonly double temperature, mass, friction, strength
     cdef readonly long long iterations, pairs
-    cdef public object C, R, m, mu, energy, blocks_C, blocks_R, t
+    cdef public object C, R, m, mu, energy, blocks_C, blocks_R, t, norm, V, K
+    cdef public object velocity         # dC/dt, dR/dt of the last finished row, and dm/dt (2 n + 1)
+    cdef double[::1] _norm, _V, _K, _velocity
     cdef double[::1] _C, _R, _m, _mu, _w, _h, _table, _coef, _t
     cdef double[:, ::1] _energy, _beta
     cdef double[:, :, ::1] _EC, _ER
@@ -148,9 +174,14 @@ cdef class PanelSolver:
     cdef const kernel_set *kernels
     cdef double A[NODES][NODES]
     cdef double weight[NODES]
+    cdef double B[NODES][NODES]         # time stepping, see "friction and mass"
+    cdef double D[NODES][NODES]
+    cdef double kappa[NODES]
+    cdef double decay[NODES]
 
     def __init__(self, edges, coefficients, inverse_temperature, double temperature, double m0,
-                 int threads=1, instruction_set=""):
+                 int threads=1, instruction_set="", double mass=0.0, double friction=1.0,
+                 double initial_velocity=0.0, double strength=INFINITY):
         cdef Py_ssize_t n
         cdef int k
         self.kernels = select_kernels(instruction_set.encode())
@@ -169,6 +200,7 @@ cdef class PanelSolver:
         self.nodes = K * self.panels + 1
         self.threads = max(1, min(threads, MAX_THREADS))
         self.temperature = temperature
+        self.mass, self.friction, self.strength = mass, friction, strength
         h = np.diff(edges) / K
         self._h = h
         self.t = panel_nodes(edges)
@@ -184,6 +216,8 @@ cdef class PanelSolver:
         size = n * (n + 1) // 2
         self.C, self.R = np.empty(size), np.empty(size)
         self.m, self.mu = np.zeros(n), np.zeros(n)
+        self.norm, self.V, self.K = np.ones(n), np.zeros(n), np.zeros(n)
+        self.velocity = np.zeros(2 * n + 1 if mass > 0.0 else 0)
         self.energy = np.zeros((self.top + 1, n))
         self.blocks_C = np.zeros((self.panels, NODES, NODES))
         self.blocks_R = np.zeros((self.panels, NODES, NODES))
@@ -196,16 +230,27 @@ cdef class PanelSolver:
         self._xrt = _aligned(self.threads - 1, n, L)
         self.iterations = self.pairs = 0
 
-        self._C[0] = self._R[0] = 1.0
+        self._C[0] = 1.0
+        self._R[0] = 0.0 if mass > 0.0 else 1.0
         self._m[0] = m0
-        self._mu[0] = temperature
+        self._K[0] = initial_velocity ** 2
+        self._mu[0] = 0.0 if self.soft else mass * self._K[0] if mass > 0.0 else temperature
         for k in range(2, self.top + 1):
             self._energy[k, 0] = -self._coef[k] * self._beta[k, 0] * m0 ** k
-            self._mu[0] -= k * self._energy[k, 0]
+            if not self.soft:
+                self._mu[0] -= k * self._energy[k, 0]
+        if mass > 0.0:
+            self._velocity[n] = 1.0 / mass
 
     cdef _attach(self):
         self._C, self._R, self._m, self._mu = self.C, self.R, self.m, self.mu
+        self._norm, self._V, self._K, self._velocity = self.norm, self.V, self.K, self.velocity
         self._energy, self._EC, self._ER = self.energy, self.blocks_C, self.blocks_R
+
+    @property
+    def soft(self):
+        """Whether the sphere is soft."""
+        return self.strength < INFINITY
 
     @property
     def instruction_set(self):
@@ -222,6 +267,7 @@ cdef class PanelSolver:
         cdef Py_ssize_t n = self.done * K + 1
         return {"C": self.C[:n * (n + 1) // 2], "R": self.R[:n * (n + 1) // 2],
                 "m": self.m[:n], "mu": self.mu[:n], "energy": self.energy[:, :n],
+                "norm": self.norm[:n], "V": self.V[:n], "K": self.K[:n], "velocity": self.velocity,
                 "blocks_C": self.blocks_C[:self.done], "blocks_R": self.blocks_R[:self.done],
                 "counters": np.array([self.done, self.iterations, self.pairs])}
 
@@ -233,6 +279,8 @@ cdef class PanelSolver:
         size = n * (n + 1) // 2
         self.C[:size], self.R[:size] = state["C"], state["R"]
         self.m[:n], self.mu[:n], self.energy[:, :n] = state["m"], state["mu"], state["energy"]
+        self.norm[:n], self.V[:n], self.K[:n] = state["norm"], state["V"], state["K"]
+        self.velocity[:] = state["velocity"]
         self.blocks_C[:done], self.blocks_R[:done] = state["blocks_C"], state["blocks_R"]
         for p in range(done):
             self._close(p)
@@ -299,14 +347,20 @@ cdef class PanelSolver:
         for k in range(2, self.top + 1):
             for l in range(NODES):
                 s.coef[k][l] = k * self._coef[k] * self._beta[k, b + l]
+        self._stepping(s.h)
+        for l in range(NODES):
+            s.norm[l], s.V[l], s.K[l] = self._norm[b], self._V[b], self._K[b]
         if p == 0:
+            s.vm = 0.0
             for l in range(NODES):
                 s.m[l], s.mu[l] = self._m[0], self._mu[0]
                 for i in range(NODES):
-                    s.EC[l * NODES + i] = exp((i - l) * s.h * self.temperature)
-                    s.ER[l * NODES + i] = exp((i - l) * s.h * self._mu[0])
+                    s.EC[l * NODES + i] = self._guess_C((l - i) * s.h)
+                    s.ER[l * NODES + i] = self._guess_R((l - i) * s.h, self._mu[0])
                 s.c[l], s.r[l] = s.EC[l * NODES], s.ER[l * NODES]
             return
+        if self.mass > 0.0:
+            s.vm = self._velocity[2 * self.nodes]
         s.m[0], s.mu[0] = self._m[b], self._mu[b]
         for j in range(n):
             s.c[j * L], s.r[j * L] = self._C[row_start(b) + j], self._R[row_start(b) + j]
@@ -360,8 +414,50 @@ cdef class PanelSolver:
                 s.r[j * L + l] = self._R[row + i] - (f * (self._R[row + i] - self._R[row + i - 1]) if i > 0 else 0.0)
         for l in range(NODES):
             for q in range(NODES):
-                s.EC[l * NODES + q] = s.c[b * L + l - q] if l >= q else exp((q - l) * s.h * self.temperature)
-                s.ER[l * NODES + q] = s.r[b * L + l - q] if l >= q else exp((q - l) * s.h * s.mu[0])
+                s.EC[l * NODES + q] = s.c[b * L + l - q] if l >= q else self._guess_C((l - q) * s.h)
+                s.ER[l * NODES + q] = s.r[b * L + l - q] if l >= q else self._guess_R((l - q) * s.h, s.mu[0])
+
+    cdef double _guess_C(self, double lag) noexcept nogil:
+        """Free relaxation."""
+        return 1.0 if self.mass > 0.0 else exp(-lag * self.temperature)
+
+    cdef double _guess_R(self, double lag, double mu) noexcept nogil:
+        return lag / self.mass if self.mass > 0.0 else exp(-lag * mu)
+
+    cdef void _stepping(self, double h) noexcept nogil:
+        """Matrices of the time stepping with step h."""
+        cdef int i, l, q, info, six = K, rhs = NODES + 1
+        cdef int pivot[NODES]
+        cdef double M[BLOCK]
+        cdef double X[K * (NODES + 1)]
+        cdef double x
+        for i in range(NODES):
+            self.kappa[i], self.decay[i] = 0.0, 1.0
+            for l in range(NODES):
+                self.B[i][l], self.D[i][l] = h * self.A[i][l], 0.0
+        if self.mass == 0.0:
+            return
+        for i in range(K):              # (1 + zeta h/M A) v = (1 - zeta h/M A_0) v_0 + h/M A F, rows 1..K
+            for l in range(K):
+                M[l * K + i] = (1.0 if l == i else 0.0) + self.friction / self.mass * h * self.A[i + 1][l + 1]
+            X[i] = 1.0 - self.friction / self.mass * h * self.A[i + 1][0]
+            for l in range(NODES):
+                X[(l + 1) * K + i] = h / self.mass * self.A[i + 1][l]
+        dgesv(&six, &rhs, M, &six, pivot, X, &six, &info)
+        for i in range(1, NODES):
+            self.decay[i] = X[i - 1]
+            for l in range(NODES):
+                self.D[i][l] = X[(l + 1) * K + i - 1]
+        for i in range(NODES):
+            x = 0.0
+            for q in range(NODES):
+                x += h * self.A[i][q] * self.decay[q]
+            self.kappa[i] = x
+            for l in range(NODES):
+                x = 0.0
+                for q in range(NODES):
+                    x += h * self.A[i][q] * self.D[q][l]
+                self.B[i][l] = x
 
     cdef void _history(self, Py_ssize_t p) noexcept nogil:
         """Memory integrals over the finished panels for all columns up to t_b, into xc and xr."""
@@ -384,8 +480,8 @@ cdef class PanelSolver:
                     (&self._xc[0, 0])[j] += (&self._xct[k, 0, 0])[j]
                     (&self._xr[0, 0])[j] += (&self._xrt[k, 0, 0])[j]
         self.kernels.diagonal_corrections(p, &self._table[0], &self._h[0], self.weight, &self._w[0],
-                                          &self._a[0, 0], &self._d[0, 0], &self._xc[0, 0],
-                                          &self._xr[0, 0])
+                                          &self._a[0, 0], &self._d[0, 0], self._R[0],
+                                          &self._xc[0, 0], &self._xr[0, 0])
         self.pairs += n * (n + 1) // 2
 
     cdef void _history_part(self, int k, Py_ssize_t lo, Py_ssize_t hi) noexcept nogil:
@@ -404,6 +500,9 @@ cdef class PanelSolver:
         cdef Py_ssize_t b = s.base
         cdef int l, i, q, k
         cdef double x, y, g, change = 0.0
+        cdef double energy[NODES]
+        cdef double virial[NODES]
+        cdef double before[NODES]
         memset(s.z, 0, sizeof(s.z))
         self.kernels.eval_rows(s.n, self.top, s.c, s.r, &self._w[0], &s.coef[0][0],
                                &self._beta[0, 0], self.nodes, &self._a[0, 0], &self._d[0, 0],
@@ -421,32 +520,108 @@ cdef class PanelSolver:
                     y = x
                     x = x * s.EC[q]
         for l in range(NODES):
-            x, y, s.f1[l] = self.temperature, s.m[l], 0.0
+            y, s.f1[l] = s.m[l], 0.0
+            virial[l] = energy[l] = 0.0
             for k in range(2, self.top + 1):
                 s.f1[l] += s.coef[k][l] * y
                 y = y * s.m[l]
                 if l > 0:
-                    g = -self._coef[k] * self._beta[k, b + l] * y - s.z[k][l]
-                    self._energy[k, b + l] = g
-                    x -= k * g
-            if l > 0:
-                change = max(change, fabs(x - s.mu[l]) / (1.0 + fabs(x)))
-                s.mu[l] = x
-                if not isfinite(x):
-                    return x
+                    self._energy[k, b + l] = -self._coef[k] * self._beta[k, b + l] * y - s.z[k][l]
+                energy[l] += self._energy[k, b + l]
+                virial[l] -= k * self._energy[k, b + l]
+            before[l] = s.mu[l]
+        if not self._equal_times(energy, virial):
+            return INFINITY
+        for l in range(1, NODES):
+            if not isfinite(s.mu[l]):
+                return s.mu[l]
+            change = max(change, fabs(before[l] - s.mu[l]) / (1.0 + fabs(s.mu[l])))
         return change
+
+    cdef bint _equal_times(self, const double *energy, const double *virial) noexcept nogil:
+        """C(t,t), V, K and mu at the nodes, from the energies and virials -sum_k k e_k; whether it
+        converged.  Unknown are y = (n, V, e + M K/2) at the nodes 1..K, y' = rhs(y), by Newton."""
+        cdef Panel *s = &self.panel
+        cdef int l, i, q, j, _it, info, one = 1, size
+        cdef int n = 3 if self.mass > 0.0 else 1        # equations per node
+        cdef int pivot[3 * K]
+        cdef double y[NODES][3]
+        cdef double rhs[NODES][3]
+        cdef double J[NODES][3][3]
+        cdef double M[9 * K * K]
+        cdef double x[3 * K]
+        cdef double mass = self.mass, zeta = self.friction, T = self.temperature, g = self.strength
+        cdef double mu, slope, kinetic, change, h = s.h
+        cdef bint soft = g < INFINITY
+        if not soft and n == 1:
+            for l in range(1, NODES):
+                s.mu[l] = T + virial[l]
+            return True
+        if not soft:
+            g = 0.0                     # n = 1 and V = 0 stay
+        for l in range(NODES):
+            y[l][0], y[l][1] = s.norm[l], s.V[l]
+            y[l][2] = energy[l] + 0.25 * g * (s.norm[l] - 1.0) ** 2 + 0.5 * mass * s.K[l]
+        memset(rhs, 0, sizeof(rhs))
+        memset(J, 0, sizeof(J))
+        for _it in range(50):
+            for l in range(NODES):
+                mu, slope = g * (y[l][0] - 1.0), g * (2.0 * y[l][0] - 1.0)      # slope of mu n
+                if n == 1:
+                    rhs[l][0] = 2.0 * (T + virial[l] - mu * y[l][0])
+                    J[l][0][0] = -2.0 * slope
+                    continue
+                kinetic = y[l][2] - energy[l] - 0.25 * g * (y[l][0] - 1.0) ** 2     # M K/2
+                rhs[l][2] = zeta / mass * (T - 2.0 * kinetic)
+                J[l][2][0], J[l][2][2] = zeta / mass * mu, -2.0 * zeta / mass
+                if soft:
+                    rhs[l][0] = 2.0 * y[l][1]
+                    rhs[l][1] = (2.0 * kinetic + virial[l] - mu * y[l][0] - zeta * y[l][1]) / mass
+                    J[l][0][1] = 2.0
+                    J[l][1][0], J[l][1][1], J[l][1][2] = (-mu - slope) / mass, -zeta / mass, 2.0 / mass
+            size = n * K
+            for i in range(1, NODES):
+                for q in range(n):
+                    x[(i - 1) * n + q] = y[0][q] - y[i][q]
+                    for l in range(NODES):
+                        x[(i - 1) * n + q] += h * self.A[i][l] * rhs[l][q]
+                        if l > 0:
+                            for j in range(n):
+                                M[((l - 1) * n + j) * size + (i - 1) * n + q] = (
+                                    (1.0 if l == i and j == q else 0.0) - h * self.A[i][l] * J[l][q][j])
+            dgesv(&size, &one, M, &size, pivot, x, &size, &info)
+            if info != 0:
+                return False
+            change = 0.0
+            for i in range(size):
+                change = max(change, fabs(x[i]))
+                y[1 + i // n][i % n] += x[i]
+            if not isfinite(change):
+                return False
+            if change < 1e-14 * (1.0 + fabs(y[K][n - 1])):
+                break
+        else:
+            if change > 1e-11 * (1.0 + fabs(y[K][n - 1])):
+                return False
+        for l in range(1, NODES):
+            s.norm[l], s.V[l] = y[l][0], y[l][1] if n == 3 else 0.0
+            mu = g * (s.norm[l] - 1.0)
+            if n == 3:
+                s.K[l] = 2.0 / mass * (y[l][2] - energy[l] - 0.25 * g * (s.norm[l] - 1.0) ** 2)
+            s.mu[l] = mu if soft else mass * s.K[l] + virial[l]
+        return True
 
     cdef double _columns(self) noexcept nogil:
         """The columns t' <= t_b and m: one linear system for all of them.  Returns the largest
         change (relative for m), negative if the system is singular."""
         cdef Panel *s = &self.panel
-        cdef int l, i, q, info, six = K, rhs = L
+        cdef int l, i, q, info, six = K, rhs = L + 1
         cdef int pivot[NODES]
         cdef double HL[BLOCK]               # implicit matrix: memory of the panel - mu
         cdef double M[BLOCK]                # column-major for LAPACK
-        cdef double B[BLOCK]
+        cdef double B[K * (L + 1)]
         cdef double u[L]
-        cdef double V[NODES][L]
+        cdef double V[L][L]                 # of the integrals at the nodes, and of dX/dt at the first
         cdef double zero[L]
         cdef double x, change, scale
         for l in range(NODES):
@@ -456,12 +631,13 @@ cdef class PanelSolver:
             for i in range(NODES):
                 x = 1.0 if l == i or i == 0 else 0.0
                 for q in range(NODES):
-                    x += s.h * self.A[l][q] * HL[q * NODES + i] * (1.0 if i == 0 else -1.0)
+                    x += self.B[l][q] * HL[q * NODES + i] * (1.0 if i == 0 else -1.0)
                 if i == 0:
                     B[l - 1] = x
                 else:
                     M[(i - 1) * K + l - 1] = x
-                B[(i + 1) * K + l - 1] = s.h * self.A[l][i]
+                B[(i + 1) * K + l - 1] = self.B[l][i]
+            B[L * K + l - 1] = self.kappa[l]
         dgesv(&six, &rhs, M, &six, pivot, B, &six, &info)
         if info != 0:
             return -1.0
@@ -471,8 +647,9 @@ cdef class PanelSolver:
         u[0] = 1.0
         for l in range(1, NODES):
             u[l] = B[l - 1]
-            for q in range(NODES):
+            for q in range(L):
                 V[q][l] = B[(q + 1) * K + l - 1]
+        self._set_velocities()
         change = self.kernels.solve_columns(s.n, u, &V[0][0], &self._xc[0, 0], s.f1, &self._m[0], s.c)
         change = max(change, self.kernels.solve_columns(s.n, u, &V[0][0], &self._xr[0, 0], zero,
                                                         &self._m[0], s.r))
@@ -482,7 +659,7 @@ cdef class PanelSolver:
         for l in range(NODES):
             scale = max(scale, fabs(s.m[l]))
         for l in range(1, NODES):
-            x = u[l] * s.m[0]
+            x = u[l] * s.m[0] + (V[NODES][l] * s.vm if self.mass > 0.0 else 0.0)
             for q in range(NODES):
                 x += V[q][l] * (self.GM[q] + s.f1[q])
             if scale > 0.0:
@@ -501,24 +678,26 @@ cdef class PanelSolver:
         cdef double M[BLOCK]
         cdef double B[2 * NODES]
         cdef double G[NODES]
-        cdef double aj[BLOCK]
-        cdef double x, change = 0.0
+        cdef double step[BLOCK]             # time stepping from node i
+        cdef double x, y, ratio, change = 0.0
         for i in range(1, NODES):
             for l in range(NODES):
                 G[l] = self.GO[i][l] + s.f1[l] * s.m[i]
+                ratio = (self.kappa[l] - self.kappa[i]) / self.decay[i]
+                B[l] = s.norm[i] + ratio * s.V[i]
+                B[NODES + l] = ratio / self.mass if self.mass > 0.0 else 1.0
                 for q in range(NODES):
                     j = l * NODES + q
-                    aj[j] = s.h * (self.A[l][q] - self.A[i][q])
-                    HL[j] = aj[j] * s.sigma[j] - (s.mu[l] if l == q else 0.0)
+                    step[j] = self.B[l][q] - self.B[i][q] - ratio * self.D[i][q]
+                    HL[j] = s.h * (self.A[l][q] - self.A[i][q]) * s.sigma[j] - (s.mu[l] if l == q else 0.0)
                     G[l] += s.h * self.A[i][q] * (s.sigma[j] * s.EC[i * NODES + q] + s.d[j] * s.ER[i * NODES + q])
             for l in range(NODES):
-                B[l] = B[NODES + l] = 1.0
                 for q in range(NODES):
-                    B[l] += aj[l * NODES + q] * G[q]
+                    B[l] += step[l * NODES + q] * G[q]
                 for j in range(NODES):
                     x = 0.0
                     for q in range(NODES):
-                        x += aj[l * NODES + q] * HL[q * NODES + j]
+                        x += step[l * NODES + q] * HL[q * NODES + j]
                     M[j * NODES + l] = (1.0 if j == l else 0.0) - x
             dgesv(&seven, &two, M, &seven, pivot, B, &seven, &info)
             if info != 0:
@@ -528,7 +707,52 @@ cdef class PanelSolver:
                 change = max(change, fabs(s.EC[j] - B[l]))
                 change = max(change, fabs(s.ER[j] - B[NODES + l]))
                 s.EC[j], s.ER[j] = B[l], B[NODES + l]
+            if self.mass > 0.0:             # dC/dt and dR/dt in the last row
+                ratio = self.decay[K] / self.decay[i]
+                s.vC[i], s.vR[i] = ratio * s.V[i], ratio / self.mass
+                for q in range(NODES):
+                    x, y = G[q], 0.0
+                    for j in range(NODES):
+                        x += HL[q * NODES + j] * B[j]
+                        y += HL[q * NODES + j] * B[NODES + j]
+                    s.vC[i] += (self.D[K][q] - ratio * self.D[i][q]) * x
+                    s.vR[i] += (self.D[K][q] - ratio * self.D[i][q]) * y
         return change
+
+    cdef void _set_velocities(self) noexcept nogil:
+        """dX/dt at the first node, for ``solve_columns`` in the lane after the nodes."""
+        cdef Py_ssize_t j
+        if self.mass > 0.0:
+            for j in range(self.panel.n):
+                self._xc[j, NODES], self._xr[j, NODES] = self._velocity[j], self._velocity[self.nodes + j]
+
+    cdef void _store_velocities(self) noexcept nogil:
+        """dC/dt, dR/dt and dm/dt of the last row of the panel."""
+        cdef Panel *s = &self.panel
+        cdef Py_ssize_t j
+        cdef int l, q
+        cdef double u[NODES]                # weights of X at the nodes
+        cdef double w[NODES]                # and of the integrals
+        cdef double x, y, f
+        for l in range(NODES):
+            w[l], u[l] = self.D[K][l], -s.mu[l] * self.D[K][l]
+            for q in range(NODES):
+                u[l] += self.D[K][q] * s.h * self.A[q][l] * s.sigma[q * NODES + l]
+        f = 0.0
+        for q in range(NODES):
+            f += w[q] * s.f1[q]
+        for j in range(s.n):
+            x, y = self.decay[K] * self._velocity[j] + f * self._m[j], self.decay[K] * self._velocity[self.nodes + j]
+            for l in range(NODES):
+                x += w[l] * self._xc[j, l] + u[l] * s.c[j * L + l]
+                y += w[l] * self._xr[j, l] + u[l] * s.r[j * L + l]
+            self._velocity[j], self._velocity[self.nodes + j] = x, y
+        for l in range(1, NODES):
+            self._velocity[s.base + l], self._velocity[self.nodes + s.base + l] = s.vC[l], s.vR[l]
+        x = self.decay[K] * s.vm + f
+        for l in range(NODES):
+            x += w[l] * self.GM[l] + u[l] * s.m[l]
+        self._velocity[2 * self.nodes] = x
 
     cdef int _advance(self, double tol, int max_iterations) noexcept nogil:
         cdef Panel *s = &self.panel
@@ -570,6 +794,9 @@ cdef class PanelSolver:
                 self._C[start + b + i] = s.EC[l * NODES + i]
                 self._R[start + b + i] = s.ER[l * NODES + i]
             self._m[b + l], self._mu[b + l] = s.m[l], s.mu[l]
+            self._norm[b + l], self._V[b + l], self._K[b + l] = s.norm[l], s.V[l], s.K[l]
+        if self.mass > 0.0:
+            self._store_velocities()
         memcpy(&self._EC[s.index, 0, 0], s.EC, BLOCK * sizeof(double))
         memcpy(&self._ER[s.index, 0, 0], s.ER, BLOCK * sizeof(double))
         self._close(s.index)

@@ -125,7 +125,8 @@ static void NAME(eval_rows)(ptrdiff_t n, int top, const double *restrict c, cons
 }
 
 /* Solve the linear implicit panel equation of every column:
- *     x[j] = u x0[j] + sum_l v[l] (g[j][l] + f1[l] m[j]),  lane 0 is the known row.
+ *     x[j] = u x0[j] + sum_l v[l] (g[j][l] + f1[l] m[j]),  lane 0 is the known row;
+ * the lane of g after the nodes is dX/dt there (0 in the overdamped dynamics).
  * Returns the largest change of x (NaN if there is one). */
 static double NAME(solve_columns)(ptrdiff_t n, const double *restrict u, const double *restrict v,
         const double *restrict g, const double *restrict f1, const double *restrict m,
@@ -139,7 +140,7 @@ static double NAME(solve_columns)(ptrdiff_t n, const double *restrict u, const d
         const double *gj = g + j * LANES;
         PARTS {
             vec y = x0 * AT(u, 0);
-            for (int l = 0; l < NODES; l++)
+            for (int l = 0; l < LANES; l++)
                 y += (gj[l] + f1[l] * m[j]) * AT(v, l);
             const vec diff = y - AT(x, j), square = diff * diff;
             big[q / WIDTH] = LARGER(square, big[q / WIDTH]);
@@ -177,10 +178,10 @@ static void NAME(panel_columns)(ptrdiff_t n, const double *restrict a, const dou
 
 /* Corrections of the history pass inside the panels that contain the column's
  * own time (see "quadrature" in _uniform.pyx): table holds, per panel, three
- * (NODES-2) x NODES matrices for Sigma.C, D.R and Sigma.R. */
+ * (NODES-2) x NODES matrices for Sigma.C, D.R and Sigma.R; ``diagonal`` is R(t,t). */
 static void NAME(diagonal_corrections)(ptrdiff_t panels, const double *restrict table,
         const double *restrict h, const double *restrict weight, const double *restrict w,
-        const double *restrict a, const double *restrict d,
+        const double *restrict a, const double *restrict d, double diagonal,
         double *restrict xc, double *restrict xr)
 {
     const int K = NODES - 1;
@@ -204,11 +205,11 @@ static void NAME(diagonal_corrections)(ptrdiff_t panels, const double *restrict 
                 AT(xr, o + i) += z;
             }
             /* a column on a panel boundary: the bulk weight belongs to one side only */
-            AT(xc, o) -= h[p] * weight[0] * dd[0];
+            AT(xc, o) -= diagonal * h[p] * weight[0] * dd[0];
             if (p > 0)
-                AT(xr, o) -= h[p - 1] * weight[K] * sigma[0];
+                AT(xr, o) -= diagonal * h[p - 1] * weight[K] * sigma[0];
             if (p == panels - 1)
-                AT(xr, o + K) -= h[p] * weight[K] * sigma[K];
+                AT(xr, o + K) -= diagonal * h[p] * weight[K] * sigma[K];
         }
     }
 }

@@ -37,7 +37,7 @@ def test_interpolation_has_the_order_of_a_panel():
         i, j = np.tril_indices(n + 1)
         nodes = grid[6 * np.arange(n // 6)[:, None] + np.arange(7)]
         two_time = TwoTime(grid, grid, f(grid[i], grid[j]), f(nodes[:, :, None], nodes[:, None, :]))
-        one = dmft.Solution(grid, {"m": scalar(grid)}, two_time, None, None, None, None, {})
+        one = dmft.Solution(grid, {"m": scalar(grid)}, two_time, None, None, dmft.GradientFlow(), None, {})
         table.append((n, np.abs(two_time(t, s) - f(t, s)).max(), np.abs(one.interpolate("m", t) - scalar(t)).max()))
     n, two, one = np.log(np.array(table)).T
     assert -np.polyfit(n, two, 1)[0] > 6.3

@@ -11,7 +11,7 @@ from cases import CASES
 
 import dmft
 from dmft import _uniform
-from dmft.equations import TwoTimeEquations
+from dmft.equations import TwoTimeEquations, taylor
 from dmft.integrators import reference, uniform
 from dmft.integrators.uniform import Grid, UniformGrid
 
@@ -24,7 +24,7 @@ def equations(name):
 def panel_solver(eq, edges, instruction_set="", threads=1):
     t = _uniform.panel_nodes(edges)
     return _uniform.PanelSolver(
-        edges, eq.taylor(), eq.inverse_temperature(t), eq.temperature, eq.m0, threads, instruction_set
+        edges, taylor(eq.coefficients), eq.inverse_temperature(t), eq.temperature, eq.m0, threads, instruction_set
     )
 
 

@@ -1,7 +1,8 @@
 """Integrators: how the equations are solved, one module per numerical method."""
 
+from .recursion import ExactRecursion
 from .uniform import UniformGrid
 
-INTEGRATORS = {cls.kind: cls for cls in (UniformGrid,)}
+INTEGRATORS = {cls.kind: cls for cls in (UniformGrid, ExactRecursion)}
 
-__all__ = ["INTEGRATORS", "UniformGrid"]
+__all__ = ["INTEGRATORS", "ExactRecursion", "UniformGrid"]

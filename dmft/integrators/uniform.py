@@ -10,34 +10,25 @@ still converge, four times the step (1/8 and 1/64 of the work).  The differences
 observed rate of convergence and with it the error of the finest grid.
 """
 
-import contextlib
 import math
-import os
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
 from .. import _check
 from ..dynamics import SCHEDULES
+from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
+from ..interpolation import PANEL
+from .machine import available_memory, instruction_set, usable_threads
 
 DEFAULT_RTOL = 1e-6
 MAX_REFINEMENTS = 8
 ROUND_OFF = 3e-12  # differences between grids below this are rounding
+COMPARED = ("m", "mu", "energy", "squared_norm", "V", "K")  # scalars whose errors are estimated
 COARSEST = 0.35  # rate * dt above which the equations of a panel do not converge
-_forked = False  # set in forked children of a process: OpenMP would hang there
-
-
-def _note_fork():
-    global _forked
-    _forked = True
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
 
 
 @dataclass(frozen=True)
@@ -51,8 +42,9 @@ class UniformGrid:
         (Kinks of a piecewise annealing schedule get a grid point each; the step is then
         shortened a little more so that whole panels fit between them.)
     rtol : float, optional
-        Tolerance instead of a step: relative error of m, absolute error of C, R, mu and
-        energy, over the whole run.  The step is chosen, and refined until the estimated
+        Tolerance instead of a step: relative error of m, absolute error of C, R, mu and energy
+        (with a mass also of V, and of K or, where K is above 1, K relative to its largest value),
+        over the whole run.  The step is chosen, and refined until the estimated
         error is within it.  Exactly one of ``dt`` and ``rtol``; with neither, rtol = 1e-6.
     threads : int
         Threads of the kernel (one in a forked child process, where OpenMP cannot be used again).
@@ -76,6 +68,7 @@ class UniformGrid:
 
     kind = "uniform-grid"
     order = 8
+    solves = TwoTimeEquations
 
     def __post_init__(self):
         if self.dt is not None and self.rtol is not None:
@@ -108,40 +101,6 @@ def memory(steps, threads=1):
     """Bytes of a run: 16 per pair (t >= t') for C and R, and about 1 kB per step."""
     n = steps + 1
     return 8 * n * (n + 1) + n * (6 * 64 + (threads - 1) * 128 + 16 * 8 + (2 * 49 + 105) * 8 // 6 + 200)
-
-
-def available_memory():
-    """Bytes that can be allocated now: free memory and limits of the process; inf if unknown."""
-    limits = [math.inf]
-    try:
-        with open("/proc/meminfo") as f:
-            limits += [1024 * int(line.split()[1]) for line in f if line.startswith("MemAvailable")]
-    except OSError:
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            limits += _cgroup_limits(controllers, path)
-    return min(limits)
-
-
-def _cgroup_limits(controllers, path):
-    """Free memory under the limits of a control group and its parents (versions 1 and 2)."""
-    if controllers and "memory" not in controllers.split(","):
-        return
-    root = Path("/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup")
-    limit, usage = (
-        ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
-    )
-    folder = root / path.lstrip("/")
-    for place in (folder, *folder.parents):
-        with contextlib.suppress(OSError, ValueError):
-            free = int((place / limit).read_text()) - int((place / usage).read_text())
-            stat = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
-            yield free + int(stat.get("inactive_file", 0))
-        if place == root:
-            return
 
 
 class Grid:
@@ -212,6 +171,8 @@ class UniformRun:
     ``advance`` solves one panel; the driver looks at the arrays after each, may call
     ``end_stage`` (terminal event), and stops when ``finished``.
     """
+
+    block = PANEL
 
     def __init__(self, integrator, equations, t_max):
         self.integrator = integrator
@@ -284,9 +245,20 @@ class UniformRun:
         beta = eq.inverse_temperature(nodes, self.t_max)
         self._check_memory(len(nodes) - 1)
         self.solver = None  # free the stage before
-        threads = 1 if _forked else self.integrator.threads
-        simd = os.environ.get("DMFT_SIMD", "")
-        self.solver = PanelSolver(edges, eq.taylor(), beta, eq.temperature, eq.m0, threads, simd)
+        threads = usable_threads(self.integrator.threads)
+        self.solver = PanelSolver(
+            edges,
+            taylor(eq.coefficients),
+            beta,
+            eq.temperature,
+            eq.m0,
+            threads,
+            instruction_set(),
+            eq.mass,
+            eq.friction,
+            eq.initial_velocity,
+            eq.strength,
+        )
         last = np.argmin(np.abs(nodes - self.t_max))
         if abs(nodes[last] - self.t_max) < 1e-9 * self.t_max:
             self.solver.t[last] = self.t_max  # exactly
@@ -408,6 +380,12 @@ class UniformRun:
         channels = {k: self.solver.energy[k, :n] for k in sorted(self.equations.coefficients)}
         out["energy"] = sum(channels.values(), np.zeros(n))
         out.update({f"energy_{k}": e for k, e in channels.items()})
+        if self.equations.strength < math.inf:
+            out["squared_norm"] = self.solver.norm[:n]
+            out["energy_penalty"] = self.equations.strength / 4 * (out["squared_norm"] - 1) ** 2
+            out["energy"] = out["energy"] + out["energy_penalty"]
+        if self.equations.mass > 0:
+            out["K"], out["V"] = self.solver.K[:n], self.solver.V[:n]
         return out
 
     def two_time(self, n):
@@ -481,7 +459,7 @@ class Summary:
     def __init__(self, run, before):
         scalars = run.scalars()
         self.t = run.t.copy()
-        self.scalars = {k: scalars[k].copy() for k in ("m", "mu", "energy")}
+        self.scalars = {k: scalars[k].copy() for k in COMPARED if k in scalars}
         n = len(self.t)
         (C, _), (R, _) = run.two_time(n)
         spread = np.concatenate([np.arange(min(n, 13)), np.geomspace(1, max(n - 1, 1), 24), np.linspace(0, n - 1, 16)])
@@ -494,12 +472,14 @@ class Summary:
         mine, other = (2, 1) if finer else (1, 2)  # strides to common times
         n = min((len(self.t) - 1) // mine, (len(before.t) - 1) // other) + 1
         out = {}
-        for name in ("m", "mu", "energy"):
+        for name in self.scalars:
             value = self.scalars[name][: mine * (n - 1) + 1 : mine]
             delta = np.abs(value - before.scalars[name][: other * (n - 1) + 1 : other])
             if name == "m":
                 scale = np.maximum(np.abs(value), 1e-6 * np.maximum.accumulate(np.abs(value)))
                 delta = np.divide(delta, scale, out=np.zeros(n), where=scale > 0)
+            elif name == "K":  # of order T/mass
+                delta = delta / max(1.0, np.abs(value).max())
             out[name] = float(delta.max())
         for name, data, rows in (("C", C, before.C), ("R", R, before.R)):
             out[name] = max(
@@ -532,7 +512,7 @@ class Summary:
         """Inverse of ``state``."""
         self = cls.__new__(cls)
         self.t, self.rows = np.asarray(state["t"]), np.asarray(state["rows"]).astype(int)
-        self.scalars = {k: np.asarray(state[k]) for k in ("m", "mu", "energy")}
+        self.scalars = {k: np.asarray(state[k]) for k in COMPARED if k in state}
         cuts = np.cumsum(self.rows + 1)[:-1]
         self.C, self.R = (np.split(np.asarray(state[k]), cuts) for k in ("C", "R"))
         self.difference = {k: float(v) for k, v in state["difference"].items()} or None

@@ -1,0 +1,215 @@
+"""ExactRecursion: the two-time equations of the discrete dynamics, without a time-step error.
+
+The recursion is described at the top of ext/_recursion.pyx.  C and R take 16 bytes per pair; the
+work is one pass over both triangles per step, 4/3 T^3 flops for T steps.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import _check
+from ..equations import RecursionEquations, taylor
+from ..errors import SolverError
+from ..models import SoftSphere
+from .machine import available_memory, instruction_set, usable_threads
+
+
+@dataclass(frozen=True)
+class ExactRecursion:
+    """The exact recursion of gradient descent, heavy ball and Nesterov.
+
+    Parameters
+    ----------
+    threads : int
+        Threads of the kernel (one in a forked child process, where OpenMP cannot be used again).
+        Results of different thread counts differ in the last digits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For wrong arguments; the message names the parameter.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> model = dmft.SpikedMatrixTensor(p=3, delta2=1.0, deltap=2 / 3, constraint=dmft.SoftSphere(10.0))
+    >>> sol = dmft.solve(model, dmft.HeavyBall(0.01, 0.9), steps=100, integrator=dmft.ExactRecursion(threads=2))
+    >>> round(float(sol.energy[-1]), 6)
+    -1.860648
+    """
+
+    threads: int = 1
+
+    kind = "exact-recursion"
+    solves = RecursionEquations
+
+    def __post_init__(self):
+        object.__setattr__(self, "threads", _check.integer("threads", self.threads, low=1, high=64))
+
+    def start(self, equations, steps):
+        """Begin a run (used by ``solve``)."""
+        return RecursionRun(self, equations, steps)
+
+    def estimate(self, equations, steps):
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``."""
+        return {
+            "steps": steps,
+            "dt": 1.0,
+            "bytes": memory(steps),
+            "seconds": 2e-6 * steps + 2e-10 * steps**3 / self.threads,
+            "available": available_memory(),
+        }
+
+
+def memory(steps):
+    """Bytes of a run: 16 per pair (t >= t') for C and R, and about half a kB per step."""
+    n = steps + 1
+    return 8 * n * (n + 1) + n * (32 * 2 + 40 * 8 + 200)
+
+
+class RecursionRun:
+    """A run of the recursion, as the driver of ``solve`` sees it."""
+
+    block = 1  # the points between iterations are on straight lines
+    final = True
+
+    def __init__(self, integrator, equations, steps):
+        from .. import _recursion as kernel
+
+        need, have = memory(steps), available_memory()
+        if need > have:
+            raise MemoryError(
+                f"steps = {steps} needs {need} bytes for C and R, {have:.0f} are available: use fewer steps"
+            )
+        self.integrator, self.equations, self.steps = integrator, equations, steps
+        self.seconds, self.stopped = 0.0, False
+        dynamics, constraint = equations.dynamics, equations.constraint
+        soft = isinstance(constraint, SoftSphere)
+        methods = {"normalize": kernel.NORMALIZE, "lagrange": kernel.LAGRANGE}
+        n = steps + 1
+        self._coefficients = [dynamics.inertia(n), dynamics.lookahead(n), dynamics.learning_rates(n), dynamics.noise(n)]
+        self.solver = kernel.Recursion(
+            taylor(equations.coefficients),
+            equations.m0,
+            *self._coefficients,
+            dynamics.initial_velocity,
+            kernel.SOFT if soft else methods[constraint.method],
+            constraint.strength,
+            usable_threads(integrator.threads),
+            instruction_set(),
+        )
+        self.time = dynamics.time(n)
+        self._t = np.arange(n, dtype=float)
+
+    @property
+    def finished(self):
+        """Whether the last iterate is known or the run was ended."""
+        return self.stopped or self.solver.done == self.steps + 1
+
+    def advance(self):
+        """Take some steps, a few milliseconds of work."""
+        from .. import _recursion as kernel
+
+        began = time.perf_counter()
+        status = self.solver.advance(int(np.clip(2e7 / self.size**2, 1, 64)))
+        self.seconds += time.perf_counter() - began
+        t = self.size - 1
+        if status == kernel.DIVERGED:
+            raise SolverError(f"the dynamics diverges: |x|^2/N is not finite or above 1e12 after step {t}", time=t)
+        if status == kernel.NO_MULTIPLIER:
+            raise SolverError(
+                f"no Lagrange multiplier brings the step from t = {t} back to the sphere: use a smaller "
+                "learning_rate or Sphere(method='normalize')",
+                time=t,
+            )
+
+    def end_stage(self):
+        """Stop here (terminal event)."""
+        self.stopped = True
+
+    @property
+    def size(self):
+        """Number of known iterates."""
+        return self.solver.done
+
+    @property
+    def t(self):
+        """Known iterations."""
+        return self._t[: self.size]
+
+    def scalars(self):
+        """Observables per iteration, ``{name: (n,)}`` (docs/equations.md)."""
+        n, s = self.size, self.solver
+        orders = sorted(self.equations.coefficients)
+        norm = s.C[np.arange(n) * np.arange(3, n + 3) // 2]
+        out = {"m": s.m[:n], "mu": s.mu[:n], "energy": s.energy[:, :n].sum(axis=0)}
+        out.update({f"energy_{k}": s.energy[k, :n] for k in orders})
+        soft = isinstance(self.equations.constraint, SoftSphere)
+        if soft:
+            out["energy_penalty"] = self._penalty(norm)
+            out["energy"] += out["energy_penalty"]
+        out["squared_norm"] = norm
+        out["gradient_norm"] = s.gradient_norm[:n]
+        if np.any(self._coefficients[1]):
+            out["m_lookahead"], out["squared_norm_lookahead"] = s.m_z[:n], s.norm_z[:n]
+            out["energy_lookahead"] = s.energy_z[:, :n].sum(axis=0)
+            if soft:
+                out["energy_lookahead"] += self._penalty(s.norm_z[:n])
+        if self.time is not None:
+            out["time"] = self.time[:n]
+        return out
+
+    def _penalty(self, squared_norm):
+        return self.equations.constraint.strength / 4 * (squared_norm - 1) ** 2
+
+    def two_time(self, n):
+        """(C, R) on the first n iterates: packed triangles and the blocks on the diagonal."""
+        size, i = n * (n + 1) // 2, np.arange(max(n - 1, 1))
+        row = i * (i + 1) // 2
+        C, R = self.solver.C[:size], self.solver.R[:size]
+        if n == 1:
+            return (C, np.full((1, 2, 2), C[0])), (R, np.zeros((1, 2, 2)))
+        below = row + 2 * i + 1  # (i + 1, i)
+        blocks = [[C[row + i], C[below]], [C[below], C[below + 1]]]
+        zero = np.zeros(n - 1)
+        responses = [[zero, zero], [R[below], zero]]
+        return tuple((data, np.array(b).transpose(2, 0, 1).copy()) for data, b in ((C, blocks), (R, responses)))
+
+    @property
+    def progress(self):
+        """(fraction of the work, label)."""
+        return ((self.size - 1) / self.steps) ** 3, "solve"
+
+    def stats(self):
+        """Numbers about the run."""
+        return {
+            "integrator": repr(self.integrator),
+            "steps": self.size - 1,
+            "solver_seconds": self.seconds,
+            "bytes": memory(self.steps),
+            "threads": self.solver.threads,
+            "instruction_set": self.solver.instruction_set,
+            "error": None,
+        }
+
+    # --- checkpoint ----------------------------------------------------------------------
+
+    def state(self):
+        """Plain data from which ``restore`` continues bit for bit."""
+        return {
+            "finished": int(self.finished),
+            "final": 1,
+            "seconds": self.seconds,
+            "coefficients": np.array(self._coefficients),
+            "solver": {**self.solver.state(), "t": float(self.t[-1])},
+        }
+
+    def restore(self, state):
+        """Take up the state of a run with the same arguments."""
+        if not np.array_equal(self._coefficients, state["coefficients"]):
+            raise ValueError("dynamics: the schedule is not that of the checkpoint, its values differ")
+        self.seconds = float(state["seconds"])
+        self.stopped = bool(state["finished"])
+        self.solver.restore(state["solver"])

@@ -1,0 +1,23 @@
+/* The kernel of the exact recursion, for every instruction set (see dispatch.h). */
+#ifndef DMFT_RECURSION_H
+#define DMFT_RECURSION_H
+
+#include <stddef.h>
+
+#define TILE 1024                           /* columns per cache tile, a multiple of every WIDTH */
+
+static inline size_t row_start(ptrdiff_t s) { return (size_t)s * (size_t)(s + 1) / 2; }
+
+struct recursion_kernels {
+    const char *name;
+    void (*memory_pass)(const double *, const double *, ptrdiff_t, ptrdiff_t, const double *,
+                        const double *, double *, double *);
+};
+
+#define KERNEL_SET(label, suffix)                                                              \
+    static const struct recursion_kernels kernels_##suffix = {label, memory_pass_##suffix};
+#define KERNELS "recursion_kernels.h"
+#define KERNEL_STRUCT struct recursion_kernels
+#include "dispatch.h"
+
+#endif
