@@ -18,7 +18,7 @@ from . import spec as specs
 from .dynamics import DYNAMICS
 from .errors import FileFormatError, SolverError
 from .integrators import INTEGRATORS
-from .models import MODELS
+from .models import CONSTRAINTS, MODELS
 from .simulation import simulate
 from .solve import Checkpoint, estimate, resume, solve
 from .storage import check_writable, checkpoint_summary, generations, is_checkpoint, load, previous, release
@@ -26,6 +26,7 @@ from .storage import check_writable, checkpoint_summary, generations, is_checkpo
 OK, FAILED, USAGE, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 75, 130
 
 MODEL_FLAGS = ("p", "delta2", "deltap")
+DYNAMICS_FLAGS = ("temperature", "learning_rate", "momentum", "mass", "friction", "initial_velocity")
 
 
 class UsageError(Exception):
@@ -98,6 +99,11 @@ def crossing(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=LEVEL, e.g. m=0.5") from None
 
 
+def momentum(text):
+    """A number or 'lambda'."""
+    return text if text == "lambda" else number(text)
+
+
 def number_list(text):
     """Comma-separated numbers."""
     try:
@@ -120,9 +126,21 @@ def add_problem(parser):
         metavar="ORDER=STRENGTH",
         help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders",
     )
+    group.add_argument("--constraint", choices=list(CONSTRAINTS), help="default: sphere, the hard one")
+    group.add_argument("--strength", type=number, help="of the soft sphere")
+    group.add_argument("--method", help="of the hard sphere for discrete dynamics: normalize (default) or lagrange")
     group = parser.add_argument_group("dynamics")
     group.add_argument("--dynamics", choices=list(DYNAMICS), help="default: langevin")
-    group.add_argument("--temperature", type=number, help="bath temperature of langevin, default 1")
+    group.add_argument("--temperature", type=number, help="bath temperature; default 1, of discrete dynamics 0")
+    group.add_argument("--learning-rate", type=number, help="of gradient-descent, heavy-ball and nesterov")
+    group.add_argument(
+        "--momentum", type=momentum, help="of heavy-ball and nesterov; nesterov also: lambda, default t/(t+3)"
+    )
+    group.add_argument("--mass", type=number, help="of underdamped-langevin")
+    group.add_argument("--friction", type=number, help="of underdamped-langevin, default 1")
+    group.add_argument(
+        "--initial-velocity", type=number, help="root mean square of its components (with mass or momentum), default 0"
+    )
     group.add_argument(
         "--annealing",
         type=annealing,
@@ -132,7 +150,8 @@ def add_problem(parser):
         "3:piecewise:0=10,5=1; repeat for several channels",
     )
     parser.add_argument("--m0", type=number, help="overlap with the signal at t = 0, default 0")
-    parser.add_argument("--t-max", type=number, help="final time")
+    parser.add_argument("--t-max", type=number, help="final time of continuous dynamics")
+    parser.add_argument("--steps", type=int, help="iterations of discrete dynamics")
     parser.add_argument(
         "--spec",
         type=Path,
@@ -172,12 +191,19 @@ def add_solve(commands):
         "solve",
         help="solve the two-time equations",
         description="Solve the two-time equations and write an HDF5 file.",
-        epilog="example: dmft solve --p 3 --delta2 0.5 --deltap 1 --m0 1e-2 --t-max 20 -o run.h5 --plot run.png",
+        epilog="examples:\n"
+        "  dmft solve --p 3 --delta2 0.5 --deltap 1 --m0 1e-2 --t-max 20 -o run.h5 --plot run.png\n"
+        "  dmft solve --p 3 --delta2 1 --deltap 0.667 --constraint soft-sphere --strength 10 --dynamics nesterov \\\n"
+        "      --learning-rate 0.01 --steps 1000 -o nesterov.h5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_problem(p)
     group = p.add_argument_group("integrator")
-    group.add_argument("--integrator", choices=list(INTEGRATORS), help="default: uniform-grid")
+    group.add_argument(
+        "--integrator",
+        choices=list(INTEGRATORS),
+        help="default: uniform-grid for continuous, exact-recursion for discrete dynamics",
+    )
     group.add_argument("--dt", type=number, help="time step")
     group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
     group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
@@ -299,13 +325,27 @@ def spec_of(args):
     set_flags(tables["model"], args, MODEL_FLAGS)
     if args.coupling:
         tables["model"]["couplings"] = {str(p): g for p, g in args.coupling}
-    set_flags(tables["dynamics"], args, ("temperature",))
+    set_constraint(tables["model"], args)
+    set_flags(tables["dynamics"], args, DYNAMICS_FLAGS)
     if args.annealing:
         tables["dynamics"]["annealing"] = dict(args.annealing)
     set_flags(tables["initial"], args, ("m0",))
-    if args.t_max is not None:
-        tables["run"]["t_max"] = args.t_max
+    if args.t_max is not None or args.steps is not None:  # another duration replaces that of the file
+        tables["run"].pop("t_max", None)
+        tables["run"].pop("steps", None)
+    set_flags(tables["run"], args, ("t_max", "steps"))
     return spec
+
+
+def set_constraint(model, args):
+    """Table of the constraint from its flags, which override that of the file."""
+    if args.constraint is None and args.strength is None and args.method is None:
+        return
+    table = model.setdefault("constraint", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"--spec: model.constraint must be a table, got {table!r}")
+    choose_kind(table, args.constraint, "soft-sphere" if args.strength is not None else "sphere")
+    set_flags(table, args, ("strength", "method"))
 
 
 def choose_kind(table, flag, default):
@@ -545,7 +585,7 @@ def command_info(args):
 
     if is_checkpoint(args.file):
         data = {"checkpoint": str(args.file), **checkpoint_summary(args.file)}
-        data["t_max"] = float(data["spec"]["run"]["t_max"])
+        data.update({k: v for k, v in data["spec"]["run"].items() if k in ("t_max", "steps")})
         print(json.dumps(data) if args.json else "\n".join(f"{k:16s} {v}" for k, v in data.items()))
         return OK
     solution = load(args.file)

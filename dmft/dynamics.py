@@ -293,7 +293,8 @@ class Iteration:
 
     ``inertia`` and ``lookahead`` are a_t and b_t; x_{-1} = x_0 - initial velocity.  The variance of
     the noise is that of the massive Langevin dynamics at temperature T which the iteration
-    approximates.
+    approximates.  A run of n steps asks schedules for the steps 0..n: mu and the gradient at iterate
+    n are those of the step that would follow.
     """
 
     discrete = True
@@ -322,7 +323,11 @@ class Iteration:
         """Variance of the force noise per component, D_t = 2 T (1 - a_t)/alpha_t."""
         if self.temperature == 0:
             return np.zeros(steps)
-        return 2 * self.temperature * (1 - self.inertia(steps)) / self.learning_rates(steps)
+        friction = 1 - self.inertia(steps)
+        if np.any(friction < 0):
+            t = int(np.argmax(friction < 0))
+            raise ValueError(f"momentum at step {t} = {1 - friction[t]} is not allowed with a temperature: at most 1")
+        return 2 * self.temperature * friction / self.learning_rates(steps)
 
     def time(self, steps):
         """Physical time of the iterates 0..steps-1; None where there is no natural one."""
@@ -369,9 +374,10 @@ class HeavyBall(Iteration):
 
     - Polyak's velocity: v_{t+1} = beta v_t - alpha grad H(x_t), x_{t+1} = x_t + v_{t+1}, v_0 = 0.
     - PyTorch ``SGD(lr, momentum)``: v_{t+1} = beta v_t + grad H(x_t), x_{t+1} = x_t - lr_t v_{t+1}.
-      alpha = lr and beta = momentum for a constant lr; for a schedule beta_t = momentum lr_t / lr_{t-1}.
-      With dampening d (from the second step on; PyTorch's first step is not damped):
-      alpha_0 = lr, alpha_t = (1 - d) lr.
+      alpha = lr and beta = momentum for a constant lr; for a schedule alpha_t = lr_t,
+      beta_t = momentum lr_t / lr_{t-1} (beta_0 has no effect without temperature and initial velocity).
+      With dampening d (from the second step on; PyTorch's first step is not damped) and a constant
+      lr: alpha_0 = lr, alpha_t = (1 - d) lr.
     - Exponential moving average: v_{t+1} = beta v_t + (1 - beta) grad H(x_t), x_{t+1} = x_t - eta v_{t+1}:
       alpha = eta (1 - beta).
 
@@ -383,7 +389,7 @@ class HeavyBall(Iteration):
     learning_rate : float or callable
         alpha > 0, or a function of the step t = 0, 1, ...
     momentum : float or callable
-        0 <= beta <= 1, or a function of the step.
+        0 <= beta <= 1, or a function of the step (at least 0; at most 1 with a temperature).
     temperature : float
         At least 0: the force carries noise of variance 2 T (1 - beta_t) / alpha_t.
     initial_velocity : float
@@ -409,7 +415,7 @@ class HeavyBall(Iteration):
             object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, low=0, high=1))
 
     def inertia(self, steps):
-        return _values("momentum", self.momentum, steps, low=0, high=1)
+        return _values("momentum", self.momentum, steps, low=0)
 
     def time(self, steps):
         return _friction_time(self, steps)
@@ -505,7 +511,7 @@ class Nesterov(Iteration):
             return t / (t + 3.0)
         if self.momentum == "lambda":
             return lambda_momentum(steps)
-        return _values("momentum", self.momentum, steps, low=0, high=1)
+        return _values("momentum", self.momentum, steps, low=0)
 
     def lookahead(self, steps):
         return self.inertia(steps)
@@ -544,6 +550,5 @@ def _values(name, value, steps, **bounds):
 
 
 DYNAMICS = {
-    cls.kind: cls
-    for cls in (Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall, Nesterov)
+    cls.kind: cls for cls in (Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall, Nesterov)
 }

@@ -1,5 +1,6 @@
 """Plots (needs the ``plot`` extra, matplotlib).  Every function returns a matplotlib Figure."""
 
+from dataclasses import MISSING, fields
 from textwrap import wrap
 
 import numpy as np
@@ -18,15 +19,21 @@ def _figure(width=6.0, height=4.0, columns=1, rows=1):
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def _short(thing):
+    """Like repr, without arguments that have their default value."""
+    given = [f for f in fields(thing) if f.default is MISSING or getattr(thing, f.name) != f.default]
+    return f"{type(thing).__name__}({', '.join(f'{f.name}={getattr(thing, f.name)!r}' for f in given)})"
+
+
 def _title(figure, solution):
     """Model, dynamics and start in one or two lines."""
-    parts = [f"{solution.model!r}", repr(solution.dynamics).replace(", annealing=None", "")]
+    parts = [_short(solution.model), _short(solution.dynamics)]
     m0 = solution.spec.get("initial", {}).get("m0", 0.0)
     if solution.model.planted:
         parts.append(f"m0 = {m0:g}")
     if "N" in solution.stats:
         parts.append(f"N = {solution.stats['N']}, {solution.stats['samples']} samples")
-    figure.suptitle("\n".join(wrap(", ".join(parts), int(16 * figure.get_figwidth()))), fontsize=9)
+    figure.suptitle("\n".join(wrap(", ".join(parts), int(14 * figure.get_figwidth()))), fontsize=9)
 
 
 def _single(solution):
@@ -43,13 +50,15 @@ def _round(times):
     return np.unique([float(f"{t:.2g}") for t in times])
 
 
-def _time_axis(axes, t, log):
+def _time_axis(axes, solutions, log):
+    """The longest time axis; iterations where no solution is continuous in time."""
+    t = max((s.t for s in solutions), key=lambda t: t[-1])
     if log and len(t) > 1:
         axes.set_xscale("log")
         axes.set_xlim(t[1], t[-1])
     elif t[-1] > t[0]:
         axes.set_xlim(t[0], t[-1])
-    axes.set_xlabel("t")
+    axes.set_xlabel("iteration" if all(s.dynamics.discrete for s in solutions) else "t")
 
 
 def _curve(axes, solution, name, label, **style):
@@ -67,7 +76,7 @@ def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
     if log_y:
         axes.set_yscale("log")
     axes.set_ylabel(ylabel)
-    _time_axis(axes, max((s.t for s in solutions.values()), key=lambda t: t[-1]), log_t)
+    _time_axis(axes, solutions.values(), log_t)
     if len(solutions) > 1:
         axes.legend()
 
@@ -101,6 +110,8 @@ def _energy(axes, solutions, log_t):
     if channels:
         for k in channels:
             _curve(axes, first, f"energy_{k}", f"order {k}", lw=1)
+        if "energy_penalty" in first.scalars:
+            _curve(axes, first, "energy_penalty", "penalty", lw=1)
         axes.legend()
 
 
@@ -129,7 +140,10 @@ def _two_time(axes, solution, name, t_w, log):
     function = _needs(solution, name)
     end = solution.t[-1]
     for w in waiting_times(solution) if t_w is None else np.atleast_1d(t_w):
-        if name in solution.stderr:  # measured: the recorded times and nothing in between
+        if solution.dynamics.discrete and name not in solution.stderr:
+            w = float(round(w))
+            tau, style = np.unique(np.geomspace(1.0, end - w, 400).round()), {}
+        elif name in solution.stderr:  # measured: the recorded times and nothing in between
             w = solution.t[np.argmin(np.abs(solution.t - w))]
             tau, style = solution.t[solution.t > w] - w, {"marker": "o", "ms": 2.5, "lw": 0.5}
         elif log:
@@ -172,23 +186,31 @@ def response(solution, t_w=None, *, log=True):
 
 def _fdt(axes, solution, t=None):
     C, R = _needs(solution, "C"), _needs(solution, "R")
-    T = solution.dynamics.temperature
+    T, discrete = solution.dynamics.temperature, solution.dynamics.discrete
     largest = 0.0
     last = solution.t[-1]
     for end in [*_round(np.geomspace(last / 50, last, 4))[:-1], last] if t is None else np.atleast_1d(t):
-        s = np.linspace(0.0, min(end, last), 801)
-        r = R(s[-1], s)
-        panels = (r[:-2:2] + 4 * r[1::2] + r[2::2]) * (s[2] - s[0]) / 6
-        chi = np.append(np.cumsum(panels[::-1])[::-1], 0.0)  # integral of R from s to t
-        axes.plot(C(s[-1], s[::2]), chi, label=f"t = {s[-1]:.3g}")
+        s, chi = _integrated_response(R, min(end, last), discrete)
+        axes.plot(C(s[-1], s), chi, label=f"t = {s[-1]:.3g}")
         largest = max(largest, chi.max())
     if T > 0:
-        x = np.array([0.0, 1.0])
-        axes.plot(x, (1 - x) / T, "k:", lw=1, label="equilibrium, (1 - C)/T")
+        x = np.array([0.0, C(last, last)])
+        axes.plot(x, (x[1] - x) / T, "k:", lw=1, label="equilibrium, (C(t, t) - C)/T")
     axes.set_ylim(-0.04 * largest, 1.1 * largest)
     axes.set_xlabel("C(t, s)")
-    axes.set_ylabel(r"$\chi(t,s) = \int_s^t R(t,u)\,du$")
+    axes.set_ylabel(r"$\chi(t,s) = \sum_{u=s}^t R(t,u)$" if discrete else r"$\chi(t,s) = \int_s^t R(t,u)\,du$")
     axes.legend(loc="lower left")
+
+
+def _integrated_response(R, t, discrete):
+    """Times s up to t and the response integrated (summed) from s to t."""
+    if discrete:
+        s = np.arange(round(t) + 1.0)
+        return s, np.cumsum(R(s[-1], s)[::-1])[::-1]
+    s = np.linspace(0.0, t, 801)
+    r = R(t, s)
+    panels = (r[:-2:2] + 4 * r[1::2] + r[2::2]) * (s[2] - s[0]) / 6
+    return s[::2], np.append(np.cumsum(panels[::-1])[::-1], 0.0)
 
 
 def fdt(solution, t=None):

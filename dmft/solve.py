@@ -351,6 +351,8 @@ class Job:
         saved = began
         reported = seen = self.stepper.size if self.stepper.final else 1
         status, message = "finished", "the final time was reached"
+        if self.problem.steps is not None:
+            message = "all steps were taken"
         with Signals(self.checkpoint is not None) as signals:
             try:
                 while not self.stepper.finished:

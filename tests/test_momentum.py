@@ -48,10 +48,8 @@ def compare_with_chain(model, dynamics, steps, m0):
         names += ["m_lookahead", "energy_lookahead", "squared_norm_lookahead"]
     for name in names:
         assert np.abs(sol.scalars[name] - exact.scalars[name]).max() < 1e-12, name
-    # quotients by alpha and alpha^2 of small differences
-    alpha = dynamics.learning_rates(steps).min()
-    assert np.abs(sol.mu - exact.scalars["mu"])[:-1].max() < 1e-13 / alpha
-    assert np.abs(sol.scalars["gradient_norm"] - exact.scalars["gradient_norm"])[:-1].max() < 1e-13 / alpha**2
+    for name in ("mu", "gradient_norm"):  # forces, larger than the overlaps
+        assert np.abs(sol.scalars[name] - exact.scalars[name]).max() < 5e-12, name
     penalty = sol.energy - sum(sol.energies.values())
     strength = model.constraint.strength
     expected = strength / 4 * (exact.scalars["squared_norm"] - 1) ** 2 if np.isfinite(strength) else 0.0
