@@ -45,7 +45,8 @@ def whole_runs(sizes):
 def passes(sizes):
     """Second table."""
     print(
-        f"\n{'steps':>6s}{'GB/s':>8s}{'GFlop/s':>9s}{'read GB/s':>11s}{'BLAS GF/s':>11s}{'roofline':>10s}{'fraction':>10s}"
+        f"\n{'steps':>6s}{'GB/s':>8s}{'GFlop/s':>9s}{'read GB/s':>11s}{'BLAS GF/s':>11s}{'roofline':>10s}"
+        f"{'fraction':>10s}"
     )
     for steps in sizes:
         ones = np.ones(steps + 1)

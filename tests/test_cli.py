@@ -75,6 +75,75 @@ def test_mixed_spin_gradient_flow_and_stop(capsys):
     assert "energy crosses -1" in capsys.readouterr().err
 
 
+SOFT = ["--p", "3", "--delta2", "1", "--deltap", "0.667", "--strength", "10", "--m0", "0.1"]
+
+
+def test_discrete_and_massive_dynamics(capsys):
+    argv = ["solve", *SOFT, "--dynamics", "nesterov", "--learning-rate", "0.01", "--momentum", "lambda"]
+    assert main([*argv, "--steps", "50", "-o", "n.h5", "--plot", "n.png", "--event", "energy=-0.5"]) == 0
+    sol = dmft.load("n.h5")
+    assert sol.dynamics == dmft.Nesterov(0.01, "lambda") and sol.model.constraint == dmft.SoftSphere(10.0)
+    assert "energy crosses -0.5" in capsys.readouterr().err
+    for kind in dmft.plot.KINDS:
+        assert main(["plot", "n.h5", "--kind", kind, "-o", f"{kind}.png"]) == 0
+    argv = ["solve", *SOFT[:6], "--method", "lagrange", "--dynamics", "heavy-ball", "--learning-rate", "0.01"]
+    assert main([*argv, "--momentum", "0.9", "--steps", "50", "-o", "b.h5"]) == 0
+    assert dmft.load("b.h5").model.constraint == dmft.Sphere("lagrange")
+    argv = ["solve", *SOFT, "--dynamics", "underdamped-langevin", "--mass", "0.9", "--temperature", "0"]
+    assert main([*argv, "--initial-velocity", "0.5", "--t-max", "2", "-o", "m.h5", "--plot", "m.png"]) == 0
+    assert dmft.load("m.h5").dynamics == dmft.UnderdampedLangevin(0.9, 1.0, 0.0, 0.5)
+    argv = ["solve", *SOFT, "--dynamics", "gradient-descent", "--learning-rate", "0.1", "--steps", "300", "--dry-run"]
+    capsys.readouterr()
+    assert main([*argv, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 300
+
+
+def test_spec_file_of_a_discrete_dynamics(tmp_path):
+    (tmp_path / "run.toml").write_text(
+        """
+        [model]
+        kind = "mixed-spin"
+        couplings = {3 = 0.5}
+        constraint = {kind = "soft-sphere", strength = 5.0}
+        [dynamics]
+        kind = "heavy-ball"
+        learning_rate = {kind = "piecewise", times = [0, 1], values = [0.05, 0.1]}
+        momentum = 0.5
+        [run]
+        steps = 20
+        """
+    )
+    assert main(["solve", "--spec", "run.toml", "-o", "a.h5", "--quiet"]) == 0
+    sol = dmft.load("a.h5")
+    assert sol.dynamics == dmft.HeavyBall(dmft.Piecewise((0, 1), (0.05, 0.1)), 0.5)
+    assert sol.R(1, 0) == 0.05 and sol.R(3, 2) == 0.1 and sol.t[-1] == 20
+    argv = [
+        "--spec",
+        "run.toml",
+        "--constraint",
+        "sphere",
+        "--momentum",
+        "0.6",
+        "--learning-rate",
+        "0.2",
+        "--steps",
+        "5",
+    ]
+    assert main(["solve", *argv, "-o", "b.h5", "--quiet"]) == 0
+    sol = dmft.load("b.h5")
+    assert sol.model == dmft.MixedSpin({3: 0.5}) and sol.dynamics == dmft.HeavyBall(0.2, 0.6) and sol.t[-1] == 5
+    argv = ["--spec", "run.toml", "--dynamics", "gradient-flow", "--t-max", "1", "-o", "c.h5", "--quiet"]
+    assert main(["solve", *argv]) == 0
+
+
+def test_simulate_discrete_dynamics():
+    argv = ["simulate", *SOFT, "--dynamics", "heavy-ball", "--learning-rate", "0.05", "--momentum", "0.5"]
+    assert main([*argv, "--steps", "12", "--N", "20", "--samples", "2", "--records", "5", "-o", "s.h5", "--quiet"]) == 0
+    sim = dmft.load("s.h5")
+    assert sim.t.tolist() == [0, 3, 6, 9, 12] and sim.dynamics == dmft.HeavyBall(0.05, 0.5)
+    assert "gradient_norm" in sim.stderr
+
+
 def test_simulate(capsys):
     argv = ["simulate", "--p", "3", "--delta2", "0.4", "--deltap", "1", "--m0", "0.2", "--t-max", "0.5"]
     assert main([*argv, "--N", "20", "--samples", "3", "--records", "5", "-o", "sim.h5", "--plot", "sim.png"]) == 0
@@ -270,6 +339,16 @@ def test_a_reader_that_goes_away_is_no_error():
     command = f"{sys.executable} -m dmft.cli info dmft-run.h5 | true; exit ${{PIPESTATUS[0]}}"
     run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_info_of_a_checkpoint_of_a_discrete_run(capsys):
+    model = dmft.SpikedMatrixTensor(3, 1.0, 0.667, dmft.SoftSphere(10.0))
+    dmft.solve(model, dmft.Nesterov(0.01), steps=300, checkpoint="n.ckpt", callback=lambda s: s.step == 70)
+    assert main(["info", "n.ckpt", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["steps"] == 300 and 70 <= answer["t"] < 300
+    assert main(["resume", "n.ckpt", "-o", "n.h5"]) == 0
+    assert dmft.load("n.h5").t[-1] == 300
 
 
 def test_info_of_a_checkpoint(capsys):

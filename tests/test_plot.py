@@ -52,6 +52,24 @@ def test_every_kind(sol):
         dmft.plot.correlation(few)
 
 
+def test_discrete_dynamics():
+    model = dmft.SpikedMatrixTensor(3, 1.0, 2 / 3, dmft.SoftSphere(10.0))
+    sol = dmft.solve(model, dmft.Nesterov(0.01, temperature=0.1), steps=80, m0=0.1)
+    for kind in dmft.plot.KINDS:
+        figure = dmft.plot.make(sol, kind)
+    assert dmft.plot.overlap(sol).axes[0].get_xlabel() == "iteration"
+    R = sol.R.values
+    line = lines(dmft.plot.fdt(sol, t=40))[0]
+    np.testing.assert_allclose(line.get_xdata(), sol.C.values[40, :41])
+    np.testing.assert_allclose(line.get_ydata(), [R[40, s:].sum() for s in range(41)])
+    (line,) = lines(dmft.plot.correlation(sol, t_w=[10]))
+    tau = line.get_xdata()
+    np.testing.assert_array_equal(tau, np.round(tau))
+    np.testing.assert_allclose(line.get_ydata(), sol.C.values[(10 + tau).astype(int), 10])
+    figure = dmft.plot.overview(dmft.solve(model, dmft.UnderdampedLangevin(1.0), t_max=2.0))
+    assert "SoftSphere(strength=10.0)), UnderdampedLangevin(mass=1.0), m0 = 0" in figure._suptitle.get_text()
+
+
 def test_a_failed_run_can_be_plotted():
     with pytest.raises(dmft.SolverError) as info:
         dmft.solve(dmft.MixedSpin({3: 5.0}), dmft.Langevin(), t_max=10.0, integrator=dmft.UniformGrid(dt=0.5))

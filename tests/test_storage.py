@@ -197,18 +197,28 @@ def test_resume_is_bit_equal(integrator, steps):
     np.testing.assert_array_equal(finished.m, whole.m)
 
 
-def test_resume_in_every_stage():
+@pytest.mark.parametrize(
+    ("model", "dynamics"),
+    [
+        (SPIKED, dmft.Langevin()),
+        (SPIKED, dmft.UnderdampedLangevin(0.7, 0.9, 0.5, 0.3)),
+        (dmft.SpikedMatrixTensor(3, 0.4, 1.0, dmft.SoftSphere(3.0)), dmft.UnderdampedLangevin(0.7, 0.9, 0.5)),
+    ],
+)
+def test_resume_in_every_stage(model, dynamics):
     # stop by the time limit after each panel: pilots included
     integrator = dmft.UniformGrid(dt=0.05)
     kwargs = dict(integrator=integrator, t_max=2.0, m0=0.05)
-    whole = dmft.solve(SPIKED, dmft.Langevin(), **kwargs)
-    sol = dmft.solve(SPIKED, dmft.Langevin(), checkpoint=dmft.Checkpoint("c.ckpt", time_limit=1e-9), **kwargs)
+    whole = dmft.solve(model, dynamics, **kwargs)
+    sol = dmft.solve(model, dynamics, checkpoint=dmft.Checkpoint("c.ckpt", time_limit=1e-9), **kwargs)
     count = 1
     while sol.status == "interrupted":
         assert "time limit" in sol.message
         sol = dmft.resume("c.ckpt", time_limit=1e-9)
         count += 1
     assert count > 7
+    for name in whole.scalars:
+        np.testing.assert_array_equal(sol.scalars[name], whole.scalars[name])
     np.testing.assert_array_equal(sol.C.values, whole.C.values)
     assert sol.stats["error"] == whole.stats["error"]
 
