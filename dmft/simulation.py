@@ -403,7 +403,7 @@ def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, w
     if dynamics.discrete:
         grid = _discrete_grid(steps, records)
     else:
-        dt = min(DEFAULT_DT, t_max) if dt is None else _check.real("dt", dt, above=0, high=t_max)
+        dt = _default_dt(model, t_max) if dt is None else _check.real("dt", dt, above=0, high=t_max)
         grid = _continuous_grid(t_max, dt, records)
     m0 = check_overlap(model, m0)
     check_channels(model, dynamics)
@@ -413,6 +413,12 @@ def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, w
         raise ValueError(f"order {max(model.orders)} is too large to simulate: at most {max_order}")
     settings = dict(t_max=t_max, steps=steps, N=N, samples=samples, dt=dt, records=records, seed=seed)
     return _Plan(model, dynamics, m0, N, samples, seed, workers, *grid, settings)
+
+
+def _default_dt(model, t_max):
+    """A step that resolves the penalty too."""
+    stiff = 0.1 / model.constraint.strength if isinstance(model.constraint, SoftSphere) else DEFAULT_DT
+    return min(DEFAULT_DT, stiff, t_max)
 
 
 def _discrete_grid(steps, records):
@@ -460,8 +466,8 @@ def simulate(
     samples : int
         At least 2, for the standard error.
     dt : float, optional
-        Time step of continuous dynamics, 0.02 if not given; shortened to divide the recording
-        interval.  The penalty of a soft sphere asks for dt well below 1 / strength.
+        Time step of continuous dynamics, 0.02 if not given, or 0.1 / strength of a soft sphere if that
+        is smaller; shortened to divide the recording interval.
     records : int
         Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most so many; the
         recorded iterations are the multiples of the smallest possible stride, and the last one.

@@ -145,7 +145,7 @@ def test_file_and_kept_rows(model):
         np.testing.assert_array_equal(loaded.R(t, s), whole.R.values[t, : t + 1])
     everything = dmft.load(whole.save("whole.h5"))
     np.testing.assert_array_equal(everything.R.values, whole.R.values)
-    assert everything.to_xarray()["squared_norm"].attrs["long_name"] == "|x|^2/N"
+    assert "squared norm of the gradient" in everything.to_xarray()["gradient_norm"].attrs["long_name"]
     E, _ = everything.lookahead()
     assert E(60, 60) == pytest.approx(whole.scalars["squared_norm_lookahead"][60], abs=1e-13)
 

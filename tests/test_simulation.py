@@ -336,8 +336,6 @@ def test_bad_input(dynamics, change, text):
     with pytest.raises(ValueError, match=text) as caught:
         dmft.simulate(dmft.SpikedMatrixTensor(3, 0.4, 1.0), dynamics, **{"N": 10, **change})
     assert "\n" not in str(caught.value)
-    with pytest.raises(TypeError, match="dynamics must be a dynamics"):
-        dmft.simulate(dmft.SpikedMatrixTensor(3, 0.4, 1.0), 1.0, N=10, t_max=1.0)
 
 
 def test_divergence_is_an_error():
@@ -425,6 +423,8 @@ def test_theory_within_standard_errors_at_larger_size(name):
     check_scores(compare(*case, n=n, samples=24, dt=0.02, t_max=t_max), rms=2.8, largest=4.5)
 
 
+# with noise the fluctuations of |x|^2 of order 1/N, times strength^2, are in gradient_norm: 2 standard errors
+# at N = 150 and 16 samples
 METHODS = {
     "gradient descent": dmft.GradientDescent(0.05),
     "heavy ball": dmft.HeavyBall(0.05, 0.8),

@@ -143,14 +143,13 @@ class RecursionRun:
         """Observables per iteration, ``{name: (n,)}`` (docs/equations.md)."""
         n, s = self.size, self.solver
         orders = sorted(self.equations.coefficients)
-        norm = s.C[np.arange(n) * np.arange(3, n + 3) // 2]
         out = {"m": s.m[:n], "mu": s.mu[:n], "energy": s.energy[:, :n].sum(axis=0)}
         out.update({f"energy_{k}": s.energy[k, :n] for k in orders})
         soft = isinstance(self.equations.constraint, SoftSphere)
         if soft:
-            out["energy_penalty"] = self._penalty(norm)
+            out["squared_norm"] = s.C[np.arange(n) * np.arange(3, n + 3) // 2]
+            out["energy_penalty"] = self._penalty(out["squared_norm"])
             out["energy"] += out["energy_penalty"]
-        out["squared_norm"] = norm
         out["gradient_norm"] = s.gradient_norm[:n]
         if np.any(self._coefficients[1]):
             out["m_lookahead"], out["squared_norm_lookahead"] = s.m_z[:n], s.norm_z[:n]
