@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 from . import plot
@@ -320,7 +321,10 @@ def spec_of(args):
             raise UsageError(f"--spec: {name} must be a table, got {table!r}")
     spec = {**spec, **tables}
     default = "mixed-spin" if args.coupling else "spiked-matrix-tensor"
+    constraint = tables["model"].get("constraint")  # belongs to every kind of model
     choose_kind(tables["model"], args.model, default)
+    if constraint is not None:
+        tables["model"]["constraint"] = constraint
     choose_kind(tables["dynamics"], args.dynamics, "langevin")
     set_flags(tables["model"], args, MODEL_FLAGS)
     if args.coupling:
@@ -369,6 +373,8 @@ def solve_spec(args):
     """Spec of ``dmft solve``: that of the problem, integrator and run flags."""
     spec = spec_of(args)
     integrator, run = spec["integrator"], spec["run"]
+    if args.dynamics is not None:
+        keep_integrator_of(integrator, DYNAMICS[args.dynamics])
     if args.dt is not None or args.rtol is not None:
         integrator.pop("dt", None)
         integrator.pop("rtol", None)
@@ -380,6 +386,17 @@ def solve_spec(args):
     if args.event or args.stop_at:
         run["events"] = [{**e, "terminal": False} for e in args.event or []] + (args.stop_at or [])
     return spec
+
+
+def keep_integrator_of(table, dynamics):
+    """Drop what a file says of the integrator of the other kind of time."""
+    mine = INTEGRATORS[specs.default_integrator(dynamics)]
+    for other in INTEGRATORS.values():
+        if other is not mine:
+            for name in {f.name for f in fields(other)} - {f.name for f in fields(mine)}:
+                table.pop(name, None)
+            if table.get("kind") == other.kind:
+                del table["kind"]
 
 
 def check_outputs(args, default, *checkpoints):

@@ -25,7 +25,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Exponential:
-    """Schedule f(t) = 1 + amplitude exp(-t/tau): the annealing of arXiv:1812.09066."""
+    """Schedule f(t) = 1 + amplitude exp(-t/tau): the annealing of arXiv:1812.09066.
+
+    (It tends to 1: a temperature, hardly a learning rate.)
+    """
 
     amplitude: float
     tau: float
@@ -146,9 +149,9 @@ def _temperature(order, schedule, t):
 class Langevin:
     """Langevin dynamics, dx/dt = -mu(t) x - grad H(x) + noise.
 
-    The noise has variance 2 T per unit time; mu is the Lagrange multiplier that keeps
-    |x|^2 = N, or for a soft sphere strength (|x|^2/N - 1).  ``temperature=1`` on the sphere
-    samples the posterior of the Bayes-optimal problem.
+    The noise has variance 2 T per unit time; mu is the Lagrange multiplier that keeps |x|^2 = N, or
+    strength (|x|^2/N - 1) of the soft sphere, whose penalty is not contained in this H.
+    ``temperature=1`` on the sphere samples the posterior of the Bayes-optimal problem.
 
     Parameters
     ----------
@@ -245,13 +248,13 @@ class UnderdampedLangevin:
             learning_rate = 2 dt^2 / (2 M + friction dt),   momentum = (2 M - friction dt) / (2 M + friction dt)
 
         With ``half_kick`` (half the learning rate at step 0) iteration k is x(k dt) to second order;
-        without it x(k dt + dt/2).  On the hard sphere use ``Sphere("lagrange")``, whose step is of
+        without it, and from rest, x(k dt + dt/2).  On the hard sphere use ``Sphere("lagrange")``, whose step is of
         second order too.
 
         Raises
         ------
         ValueError
-            If dt is not below 2 M / friction (the momentum would be negative).
+            If dt is above 2 M / friction (the momentum would be negative).
         """
         dt = _check.real("dt", dt, above=0)
         M, friction = self.mass, self.friction
@@ -259,10 +262,7 @@ class UnderdampedLangevin:
             raise ValueError(f"dt = {dt!r} is not allowed: it must be <= 2 mass / friction = {2 * M / friction!r}")
         rate, momentum = 2 * dt**2 / (2 * M + friction * dt), (2 * M - friction * dt) / (2 * M + friction * dt)
         kick = Piecewise((0.0, 1.0), (rate / 2, rate)) if half_kick else rate
-        velocity = self.initial_velocity * dt
-        if velocity and momentum:
-            velocity *= (1 - friction * dt / (2 * M)) / momentum
-        return HeavyBall(kick, momentum, self.temperature, velocity)
+        return HeavyBall(kick, momentum, self.temperature, self.initial_velocity * dt * 2 / (1 + momentum))
 
 
 def lambda_momentum(steps):
@@ -298,6 +298,7 @@ class Iteration:
     """
 
     discrete = True
+    looks_ahead = False
     annealing = None
     initial_velocity = 0.0
 
@@ -327,11 +328,13 @@ class Iteration:
         if np.any(friction < 0):
             t = int(np.argmax(friction < 0))
             raise ValueError(f"momentum at step {t} = {1 - friction[t]} is not allowed with a temperature: at most 1")
-        return 2 * self.temperature * friction / self.learning_rates(steps)
+        with np.errstate(over="ignore"):  # an infinite noise is found by the solver
+            return 2 * self.temperature * friction / self.learning_rates(steps)
 
     def time(self, steps):
-        """Physical time of the iterates 0..steps-1; None where there is no natural one."""
-        return np.concatenate([[0.0], np.cumsum(self.learning_rates(steps))[:-1]])
+        """Physical time of the iterates 0..steps-1, (steps,); None where there is no natural one."""
+        with np.errstate(over="ignore"):
+            return np.concatenate([[0.0], np.cumsum(self.learning_rates(steps))[:-1]])
 
 
 @dataclass(frozen=True)
@@ -415,9 +418,11 @@ class HeavyBall(Iteration):
             object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, low=0, high=1))
 
     def inertia(self, steps):
+        """a_t = beta_t, t = 0..steps-1."""
         return _values("momentum", self.momentum, steps, low=0)
 
     def time(self, steps):
+        """Sum of alpha_t/(1 - beta), (steps,); None unless the momentum is constant and below 1."""
         return _friction_time(self, steps)
 
     def underdamped(self, dt):
@@ -425,7 +430,8 @@ class HeavyBall(Iteration):
 
             M = (1 + beta) dt^2 / (2 alpha),   friction = (1 - beta) dt / alpha
 
-        ``dt`` is free: it sets the unit of time.  The inverse of ``UnderdampedLangevin.heavy_ball``.
+        ``dt`` is free: it sets the unit of time.  The inverse of
+        ``UnderdampedLangevin.heavy_ball(dt, half_kick=False)``.
 
         Raises
         ------
@@ -441,10 +447,7 @@ class HeavyBall(Iteration):
         dt = _check.real("dt", dt, above=0)
         alpha, beta = _settled("learning_rate", self.learning_rate), _settled("momentum", self.momentum)
         mass, friction = (1 + beta) * dt**2 / (2 * alpha), (1 - beta) * dt / alpha
-        velocity = self.initial_velocity / dt
-        if beta:
-            velocity *= beta / (1 - friction * dt / (2 * mass))
-        return UnderdampedLangevin(mass, friction, self.temperature, velocity)
+        return UnderdampedLangevin(mass, friction, self.temperature, self.initial_velocity / dt * (1 + beta) / 2)
 
 
 @dataclass(frozen=True)
@@ -464,8 +467,8 @@ class Nesterov(Iteration):
       alpha = eta (1 - beta).
 
     The physical time (scalar ``time``) is the sum of alpha_t / (1 - beta) for a constant momentum, and
-    tau = sum of sqrt(alpha_t) for the two schedules, with which the iteration approximates
-    d2x/dtau2 + (3/tau) dx/dtau = -grad H.
+    tau = sum of sqrt(alpha_t) for the two schedules, with which, at constant alpha, the iteration
+    approximates d2x/dtau2 + (3/tau) dx/dtau = -grad H.
 
     Parameters
     ----------
@@ -494,6 +497,7 @@ class Nesterov(Iteration):
     initial_velocity: float = 0.0
 
     kind = "nesterov"
+    looks_ahead = True
 
     def __post_init__(self):
         self._check_common()
@@ -506,6 +510,7 @@ class Nesterov(Iteration):
             object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, low=0, high=1))
 
     def inertia(self, steps):
+        """a_t = beta_t, t = 0..steps-1."""
         if self.momentum is None:
             t = np.arange(steps)
             return t / (t + 3.0)
@@ -514,12 +519,62 @@ class Nesterov(Iteration):
         return _values("momentum", self.momentum, steps, low=0)
 
     def lookahead(self, steps):
+        """b_t = beta_t, t = 0..steps-1."""
         return self.inertia(steps)
 
     def time(self, steps):
+        """Sum of alpha_t/(1 - beta) for a constant momentum, of sqrt(alpha_t) for the schedules, (steps,)."""
         if self.momentum is None or self.momentum == "lambda":
             return np.concatenate([[0.0], np.cumsum(np.sqrt(self.learning_rates(steps)))[:-1]])
         return _friction_time(self, steps)
+
+
+@dataclass(frozen=True)
+class AMP:
+    """Approximate message passing of the spiked matrix-tensor model, for ``simulate``.
+
+    With q_t = |x^t|^2/N, c_t = x^t.x^{t-1}/N and V_0 = 0,
+
+        B^t = -grad H(x^t) - V_t Q''(c_t) x^{t-1},   x^{t+1} = V_{t+1} B^t,
+
+    where the second term removes what x^{t-1} has left of itself in the gradient (Onsager), and
+
+        bayes:  V_{t+1} = 1 / (1 + Q'(q_t)), the posterior mean with a Gaussian (or spherical) prior
+        ml:     V_{t+1} = sqrt(N) / |B^t|, maximum likelihood on the sphere |x^t|^2 = N
+
+    (arXiv:1812.09066, 1902.00139).  ``simulate`` starts at overlap m0 with the signal and random
+    otherwise: for "bayes" with squared norm |x^0|^2/N = m0 > 0, that of a posterior mean of this
+    overlap, for "ml" with |x^0|^2 = N.  Iteration t then follows element t of
+    ``dmft.amp.state_evolution(model, estimator, m0=m0)``; there are no two-time equations to solve.
+
+    Parameters
+    ----------
+    estimator : str
+        ``"bayes"`` or ``"ml"``.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> from dmft.dynamics import AMP
+    >>> model = dmft.SpikedMatrixTensor(p=3, delta2=0.3, deltap=1.0)
+    >>> sim = dmft.simulate(model, AMP("bayes"), steps=10, N=60, samples=4, m0=0.5)
+    >>> bool(abs(sim.scalars["squared_norm"][0] - 0.5) < 1e-12)
+    True
+    """
+
+    estimator: str = "bayes"
+
+    kind = "amp"
+    discrete = True
+    annealing = None
+    temperature = 0.0
+
+    def __post_init__(self):
+        _check.choice("estimator", self.estimator, ("bayes", "ml"))
+
+    def time(self, steps):
+        """None: the iterations have no physical time."""
+        return None
 
 
 def _friction_time(dynamics, steps):
@@ -542,7 +597,10 @@ def _values(name, value, steps, **bounds):
         return np.full(steps, value)
     out = np.empty(steps)
     for t in range(steps):
-        x = value(t)
+        try:
+            x = value(t)
+        except ArithmeticError as error:
+            raise ValueError(f"{name} at step {t}: {type(error).__name__}: {error}") from error
         if isinstance(x, np.ndarray) and x.ndim == 0:
             x = float(x)
         out[t] = _check.real(f"{name} at step {t}", x, **bounds)
@@ -550,5 +608,5 @@ def _values(name, value, steps, **bounds):
 
 
 DYNAMICS = {
-    cls.kind: cls for cls in (Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall, Nesterov)
+    cls.kind: cls for cls in (Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall, Nesterov, AMP)
 }

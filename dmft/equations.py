@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .dynamics import Annealing, UnderdampedLangevin
+from .models import Sphere
 
 
 def taylor(coefficients):
@@ -16,6 +17,13 @@ def taylor(coefficients):
     return out
 
 
+def scalar_names(coefficients, constraint, *more):
+    """Names of the scalars of a solution, in their order."""
+    channels = [f"energy_{k}" for k in sorted(coefficients)]
+    penalty = ["squared_norm", "energy_penalty"] if constraint.soft else []
+    return ["m", "mu", "energy", *channels, *penalty, *more]
+
+
 @dataclass(frozen=True)
 class RecursionEquations:
     """A discrete dynamics (docs/equations.md, eq. 11-20).
@@ -24,21 +32,45 @@ class RecursionEquations:
     ----------
     coefficients : dict
         ``{k: g_k}`` of Q(x) = sum_k g_k x^k.
-    m0 : float
-    dynamics : Iteration
-        Gives a_t, b_t, alpha_t and the noise.
+    m0, initial_velocity : float
     constraint : Sphere or SoftSphere
+    inertia, lookahead, learning_rate, noise : (steps + 1,) float64
+        a_t, b_t, alpha_t and the variance of the force noise.
+    time : (steps + 1,) float64 or None
+    looks_ahead : bool
+        Whether the gradient is taken at another point than the iterate.
     """
 
     coefficients: dict
     m0: float
-    dynamics: object
+    initial_velocity: float
     constraint: object
+    inertia: np.ndarray
+    lookahead: np.ndarray
+    learning_rate: np.ndarray
+    noise: np.ndarray
+    time: np.ndarray | None
+    looks_ahead: bool
 
     @classmethod
-    def of(cls, model, dynamics, m0):
-        """The equations of a model and a discrete dynamics."""
-        return cls(model.coefficients, m0, dynamics, model.constraint)
+    def of(cls, model, dynamics, m0, steps):
+        """The equations of a model and so many steps of a discrete dynamics."""
+        arrays = (dynamics.inertia, dynamics.lookahead, dynamics.learning_rates, dynamics.noise, dynamics.time)
+        return cls(
+            model.coefficients,
+            m0,
+            dynamics.initial_velocity,
+            model.constraint,
+            *(values(steps + 1) for values in arrays),
+            dynamics.looks_ahead,
+        )
+
+    @property
+    def names(self):
+        """Names of the scalars."""
+        ahead = ["m_lookahead", "squared_norm_lookahead", "energy_lookahead"] if self.looks_ahead else []
+        clock = ["time"] if self.time is not None else []
+        return scalar_names(self.coefficients, self.constraint, "gradient_norm", *ahead, *clock)
 
 
 @dataclass(frozen=True)
@@ -51,36 +83,32 @@ class TwoTimeEquations:
         ``{k: g_k}`` of Q(x) = sum_k g_k x^k.
     temperature, m0 : float
     annealing : Annealing or None
-    mass, friction : float
+    constraint : Sphere or SoftSphere
+    mass, friction, initial_velocity : float
         Mass 0 is the overdamped dynamics, with friction 1.
-    initial_velocity : float
-    strength : float
-        Of the soft sphere; inf for the hard one.
     """
 
     coefficients: dict
     temperature: float
     m0: float
     annealing: Annealing | None = None
+    constraint: object = Sphere()
     mass: float = 0.0
     friction: float = 1.0
     initial_velocity: float = 0.0
-    strength: float = math.inf
 
     @classmethod
     def of(cls, model, dynamics, m0):
         """The equations of a model and a continuous dynamics."""
-        massive = isinstance(dynamics, UnderdampedLangevin)
-        return cls(
-            model.coefficients,
-            dynamics.temperature,
-            m0,
-            dynamics.annealing,
-            dynamics.mass if massive else 0.0,
-            dynamics.friction if massive else 1.0,
-            dynamics.initial_velocity if massive else 0.0,
-            model.constraint.strength,
-        )
+        inertia = ()
+        if isinstance(dynamics, UnderdampedLangevin):
+            inertia = (dynamics.mass, dynamics.friction, dynamics.initial_velocity)
+        return cls(model.coefficients, dynamics.temperature, m0, dynamics.annealing, model.constraint, *inertia)
+
+    @property
+    def names(self):
+        """Names of the scalars."""
+        return scalar_names(self.coefficients, self.constraint, *(["K", "V"] if self.mass > 0 else []))
 
     def inverse_temperature(self, t, t_max=None):
         """1/T_k(t) as an array (top + 1, len(t)); ones without annealing.
@@ -105,20 +133,31 @@ class TwoTimeEquations:
     def rate(self, t_max):
         """Scale of the fastest rate, from which a step is guessed.
 
-        Overdamped: the larger of T + Q'(1) and 2 sqrt(Q''(1)), mu of the equilibrium at
-        temperature T and of a marginal state at T = 0; with annealing the largest value over the
-        run counts.  With a mass: frequency of the oscillation, or relaxation rate, in that
-        curvature.  The plain exponentials of the soft sphere (rate 2 strength) and of the friction
-        (friction/mass) need three times less resolution.
+        Overdamped: the curvature of ``_curvature``.  With a mass: frequency of the oscillation, or
+        relaxation rate, in that curvature, and the frequency of the initial motion.  The plain
+        exponentials of the soft sphere (rate 2 strength) and of the friction (friction/mass) need
+        less resolution.
         """
         k = np.arange(len(taylor(self.coefficients)))
-        beta = self.inverse_temperature(np.linspace(0.0, t_max, 65)).max(axis=1)
-        g = taylor(self.coefficients) * beta**2
-        rate = max(self.temperature + k @ g, 2.0 * np.sqrt((k * (k - 1)) @ g), 1e-3)
-        if self.strength < math.inf:
-            rate += 0.6 * self.strength
-        if self.mass > 0:
-            oscillation = math.sqrt(rate / self.mass)
-            rate = min(oscillation, rate / self.friction) if self.friction > 0 else oscillation
-            rate += 0.3 * self.friction / self.mass
-        return rate
+        g = taylor(self.coefficients) * self.inverse_temperature(np.linspace(0.0, t_max, 65)).max(axis=1) ** 2
+        strength = self.constraint.strength if self.constraint.soft else 0.0
+        norm = 1.0
+        if self.constraint.soft:  # how far the field and the initial velocity carry |x|^2/N
+            norm = 1.0 + min(self._curvature(k, g, 1.0) / strength, 1.0)
+            norm = max(norm, self.initial_velocity * math.sqrt(2.0 * self.mass / strength))
+        rate = self._curvature(k, g, norm) + 0.6 * strength
+        if self.mass == 0:
+            return rate
+        oscillation = math.sqrt(rate / self.mass)
+        rate = min(oscillation, rate / self.friction) if self.friction > 0 else oscillation
+        if self.initial_velocity > 0:
+            first = math.sqrt(2.0 * strength * norm / self.mass) if self.constraint.soft else self.initial_velocity
+            rate = max(rate, first)
+        return rate + 0.6 * self.friction / self.mass
+
+    def _curvature(self, k, g, norm):
+        """The larger of T + Q'(norm) and 2 sqrt(Q''(norm)): mu of the equilibrium at temperature T
+        and of a marginal state at T = 0."""
+        slope = k @ (g * norm ** np.maximum(k - 1.0, 0.0))
+        curve = (k * (k - 1)) @ (g * norm ** np.maximum(k - 2.0, 0.0))
+        return max(self.temperature + slope, 2.0 * np.sqrt(curve), 1e-3)

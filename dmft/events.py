@@ -13,13 +13,15 @@ class Crossing:
     """A scalar crosses a level.
 
     The crossing is detected when the scalar minus the level changes sign over an accepted time
-    step and is located inside the step on the interpolating polynomial.  Two crossings inside
-    one step cancel and are not seen.
+    step and is located inside the step on the interpolating polynomial (on the straight line
+    between two iterations of a discrete dynamics).  Two crossings inside one step cancel and are
+    not seen.
 
     Parameters
     ----------
     name : str
-        Name of a scalar of the solution: ``"m"``, ``"mu"``, ``"energy"``, ``"energy_2"``, ...
+        Name of a scalar of the solution: ``"m"``, ``"mu"``, ``"energy"``, ``"energy_2"``,
+        ``"squared_norm"``, ``"gradient_norm"``, ``"K"``, ... (docs/equations.md).
     level : float
     direction : int
         +1 only upwards, -1 only downwards, 0 both (default).

@@ -5,7 +5,6 @@ All models are Gaussian fields with covariance N Q(x.x'/N), with or without a pl
 the planted part of the energy is -N Q(m), m = x.x*/N.  The constraint holds |x|^2 at or near N.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -38,7 +37,7 @@ class Sphere:
     method: str = "normalize"
 
     kind = "sphere"
-    strength = math.inf
+    soft = False
 
     def __post_init__(self):
         _check.choice("method", self.method, ("normalize", "lagrange"))
@@ -65,9 +64,18 @@ class SoftSphere:
     strength: float
 
     kind = "soft-sphere"
+    soft = True
 
     def __post_init__(self):
         object.__setattr__(self, "strength", _check.real("strength", self.strength, above=0))
+
+    def energy(self, squared_norm):
+        """Penalty per N at |x|^2/N = ``squared_norm``."""
+        return self.strength / 4 * (squared_norm - 1) ** 2
+
+    def multiplier(self, squared_norm):
+        """mu: the penalty force is -mu x."""
+        return self.strength * (squared_norm - 1)
 
 
 CONSTRAINTS = {cls.kind: cls for cls in (Sphere, SoftSphere)}
@@ -229,6 +237,48 @@ class MixedSpin(GaussianLandscape):
     def coefficients(self):
         """``{k: g_k}`` of Q(x) = sum_k g_k x^k."""
         return dict(self.couplings)
+
+
+@dataclass(frozen=True)
+class PhaseRetrieval:
+    """Phase retrieval with real Gaussian data: magnitudes of random projections of a signal.
+
+        y = |z + sqrt(noise) xi|,   z = x.w*/sqrt(d),   n = alpha d measurements
+
+    with x, xi and w* of independent standard normal components.  For ``dmft.amp.state_evolution``
+    (Bayes-optimal); ``solve`` and ``simulate`` do not take it.
+
+    Sources: Barbier et al., "Phase Transitions, Optimal Errors and Optimality of Message-Passing in
+    Generalized Linear Models" (arXiv:1708.03395); Sarao Mannelli et al. (arXiv:2006.06997).
+
+    Parameters
+    ----------
+    alpha : float
+        Measurements per unknown n/d, positive.
+    noise : float
+        Variance of the noise, at least 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a wrong type or a value out of range; the message names the parameter.
+
+    Examples
+    --------
+    >>> from dmft.models import PhaseRetrieval
+    >>> PhaseRetrieval(alpha=1.2)
+    PhaseRetrieval(alpha=1.2, noise=0.0)
+    """
+
+    alpha: float
+    noise: float = 0.0
+
+    kind = "phase-retrieval"
+    planted = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "alpha", _check.real("alpha", self.alpha, above=0))
+        object.__setattr__(self, "noise", _check.real("noise", self.noise, low=0))
 
 
 MODELS = {cls.kind: cls for cls in (SpikedMatrixTensor, MixedSpin)}

@@ -139,9 +139,13 @@ def _needs(solution, name):
 def _two_time(axes, solution, name, t_w, log):
     function = _needs(solution, name)
     end = solution.t[-1]
-    for w in waiting_times(solution) if t_w is None else np.atleast_1d(t_w):
+    waits = waiting_times(solution) if t_w is None else np.atleast_1d(np.asarray(t_w, dtype=float))
+    if not np.all((waits >= 0) & (waits < end)):
+        raise ValueError(f"t_w = {t_w!r} is not allowed: waiting times must lie in [0, {end:g})")
+    if solution.dynamics.discrete:
+        waits = np.unique(np.minimum(np.round(waits), end - 1))
+    for w in waits:
         if solution.dynamics.discrete and name not in solution.stderr:
-            w = float(round(w))
             tau, style = np.unique(np.geomspace(1.0, end - w, 400).round()), {}
         elif name in solution.stderr:  # measured: the recorded times and nothing in between
             w = solution.t[np.argmin(np.abs(solution.t - w))]

@@ -8,7 +8,7 @@ with independent standard normal T and no symmetry, so that the covariance of V 
 diagonals included.  Only the sums of T over permutations matter; they are drawn directly.
 
 A ``_Sample`` is the landscape and the start; a stepping rule (``_Overdamped``, ``_Massive``,
-``_Iterates``, chosen in ``_stepping_rule``) moves on it.
+``_Iterates``, ``_MessagePassing``, chosen in ``_stepping_rule``) moves on it.
 """
 
 import math
@@ -23,9 +23,10 @@ import numpy as np
 from . import _check
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import DYNAMICS, UnderdampedLangevin
+from .amp import check_model
+from .dynamics import AMP, DYNAMICS, UnderdampedLangevin
 from .errors import SolverError
-from .models import GaussianLandscape, SoftSphere
+from .models import GaussianLandscape
 from .solution import Solution, linear
 from .solve import check_channels, check_duration, check_overlap
 
@@ -73,7 +74,7 @@ class _Sample:
         self.rng = np.random.Generator(np.random.PCG64DXSM(seed))
         self.n, self.annealing = n, annealing
         self.planted = model.planted
-        self.soft, self.strength = isinstance(model.constraint, SoftSphere), model.constraint.strength
+        self.constraint, self.soft = model.constraint, model.constraint.soft
         self.channels = {k: (g, draw_channel(self.rng, n, k, g)) for k, g in model.coefficients.items()}
         self.signal = np.zeros(n)
         self.signal[0] = math.sqrt(n)  # any direction: the couplings are isotropic
@@ -113,7 +114,7 @@ class _Sample:
                 total += beta * k * g * m ** (k - 1) * self.signal
         if self.soft:
             total -= self.penalty_multiplier(x) * x
-            energies["energy_penalty"] = self.penalty_multiplier(x) ** 2 / (4 * self.strength)
+            energies["energy_penalty"] = self.constraint.energy(x @ x / self.n)
         return total, energies
 
     def overlap(self, x):
@@ -122,7 +123,7 @@ class _Sample:
 
     def penalty_multiplier(self, x):
         """mu of the soft sphere: the penalty force is -mu x."""
-        return self.strength * (x @ x / self.n - 1)
+        return self.constraint.multiplier(x @ x / self.n)
 
     def multiplier(self, x, force, kinetic):
         """mu of a continuous dynamics; on the hard sphere ``kinetic`` is T, or M K with a mass."""
@@ -254,11 +255,11 @@ class _Iterates:
 
     name = "exact iteration"
 
-    def __init__(self, sample, schedule, constrain, initial_velocity):
+    def __init__(self, sample, schedule, constrain, dynamics):
         self.sample, self.schedule, self.constrain = sample, schedule, constrain
-        self.ahead = bool(np.any(schedule[2]))
+        self.ahead = dynamics.looks_ahead
         self.x, self.steps = sample.start, 0
-        self.before = self.x - sample.velocity(initial_velocity)
+        self.before = self.x - sample.velocity(dynamics.initial_velocity)
         self._propose()
 
     def step(self):
@@ -290,6 +291,41 @@ class _Iterates:
         return out
 
 
+class _MessagePassing:
+    """AMP, with the squared norm and the correlation of successive iterates as measured.
+
+    mu is -x.grad H/N, and the gradient is that along the sphere through x: it vanishes where the
+    iterates converge, for maximum likelihood at a critical point of the energy.
+    """
+
+    name = "exact iteration"
+
+    def __init__(self, sample, model, estimator):
+        self.sample, self.model, self.estimator = sample, model, estimator
+        self.x = sample.start
+        if estimator == "bayes":
+            m0 = sample.overlap(self.x)
+            self.x = m0 * sample.signal + math.sqrt(sample.n * m0 * (1 - m0)) * sample.across
+        self.before, self.V = np.zeros(sample.n), 0.0
+        self.force, self.energies = sample.force(self.x)
+
+    def step(self):
+        n, x = self.sample.n, self.x
+        field = self.force - self.V * self.model.Q(x @ self.before / n, 2) * self.before
+        if self.estimator == "bayes":
+            self.V = 1 / (1 + self.model.Q(x @ x / n, 1))
+        else:
+            self.V = math.sqrt(n) / np.linalg.norm(field)
+        self.before, self.x = x, self.V * field
+        self.force, self.energies = self.sample.force(self.x)
+
+    def measure(self):
+        n, x = self.sample.n, self.x
+        slope = self.force - (self.force @ x / (x @ x)) * x
+        scalars = self.sample.scalars(x, self.force @ x / n, self.energies)
+        return {**scalars, "squared_norm": x @ x / n, "gradient_norm": slope @ slope / n}
+
+
 def _unconstrained(free, z, alpha, step):
     """The soft sphere."""
     return free, None
@@ -318,15 +354,17 @@ def _lagrange(free, z, alpha, step):
 
 def _stepping_rule(model, dynamics, dt, steps):
     """The rule as a function of the sample."""
+    if isinstance(dynamics, AMP):
+        return partial(_MessagePassing, model=model, estimator=dynamics.estimator)
     if isinstance(dynamics, UnderdampedLangevin):
         return partial(_Massive, dynamics=dynamics, dt=dt)
     if not dynamics.discrete:
         return partial(_Overdamped, dynamics=dynamics, dt=dt)
     methods = {"normalize": _normalize, "lagrange": _lagrange}
-    constrain = _unconstrained if isinstance(model.constraint, SoftSphere) else methods[model.constraint.method]
+    constrain = _unconstrained if model.constraint.soft else methods[model.constraint.method]
     # one step more than is made: mu and the gradient of the last iterate belong to it
     schedule = [f(steps + 1) for f in (dynamics.learning_rates, dynamics.inertia, dynamics.lookahead, dynamics.noise)]
-    return partial(_Iterates, schedule=schedule, constrain=constrain, initial_velocity=dynamics.initial_velocity)
+    return partial(_Iterates, schedule=schedule, constrain=constrain, dynamics=dynamics)
 
 
 @dataclass(frozen=True)
@@ -381,7 +419,8 @@ class _Plan:
         if all(math.isfinite(value * value) for value in values):  # the square: for the standard errors
             return
         if self.dynamics.discrete:
-            raise SolverError(f"the values overflow at step {i}: use a smaller learning_rate", time=i)
+            advice = "" if isinstance(self.dynamics, AMP) else ": use a smaller learning_rate"
+            raise SolverError(f"the values overflow at step {i}{advice}", time=i)
         t = i * self.dt
         raise SolverError(f"the values overflow at t = {t:.4g}: use a smaller dt", time=t)
 
@@ -406,6 +445,8 @@ def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, w
         dt = _default_dt(model, t_max) if dt is None else _check.real("dt", dt, above=0, high=t_max)
         grid = _continuous_grid(t_max, dt, records)
     m0 = check_overlap(model, m0)
+    if isinstance(dynamics, AMP):
+        _check_message_passing(model, dynamics, m0)
     check_channels(model, dynamics)
     seed = _check.integer("seed", seed, low=0)
     workers = _check.integer("workers", workers, low=1)
@@ -415,9 +456,16 @@ def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, w
     return _Plan(model, dynamics, m0, N, samples, seed, workers, *grid, settings)
 
 
+def _check_message_passing(model, dynamics, m0):
+    """AMP takes fewer models and starts than gradient dynamics."""
+    check_model(model, dynamics.estimator)
+    if dynamics.estimator == "bayes" and m0 <= 0:
+        raise ValueError(f"m0 = {m0!r} is not allowed for {dynamics!r}: it is |x|^2/N of the start, which must be > 0")
+
+
 def _default_dt(model, t_max):
     """A step that resolves the penalty too."""
-    stiff = 0.1 / model.constraint.strength if isinstance(model.constraint, SoftSphere) else DEFAULT_DT
+    stiff = 0.1 / model.constraint.strength if model.constraint.soft else DEFAULT_DT
     return min(DEFAULT_DT, stiff, t_max)
 
 
@@ -479,8 +527,8 @@ def simulate(
     -------
     Solution
         Means over the samples on the recorded times (iterations) ``t`` of C and of the scalars, those
-        of ``solve``: m, mu, energy, energy_k; squared_norm, energy_penalty for a soft sphere; K, V
-        with a mass; gradient_norm and ``time`` for discrete dynamics, and for Nesterov m_lookahead,
+        of ``solve``: m, mu, energy, energy_k; squared_norm, energy_penalty for a soft sphere, squared_norm
+        for AMP; K, V with a mass; gradient_norm and ``time`` for discrete dynamics, and for Nesterov m_lookahead,
         energy_lookahead, squared_norm_lookahead.  Standard errors in ``stderr`` under the same names
         (``stderr["C"]`` is the lower-triangular array).  R is None.
 

@@ -151,16 +151,24 @@ class TwoTime:
         return TwoTime(times, self.t_prime, np.concatenate(data), near, self.block)
 
 
-def linear(t, square, symmetric=True):
-    """TwoTime of a lower-triangular array on the times ``t``, linear in between.
+def linear_blocks(packed, n, symmetric=True):
+    """Diagonal blocks, (n - 1, 2, 2), of a packed triangle on n times that is linear in between.
 
     Above the diagonal the function is continued symmetrically or, not ``symmetric``, by 0.
     """
-    i = np.arange(len(t) - 1)
-    below = square[i + 1, i]
+    if n == 1:
+        return np.full((1, 2, 2), packed[0])
+    i = np.arange(n - 1)
+    diagonal = i * (i + 3) // 2
+    below = packed[diagonal + i + 1]
     above = below if symmetric else np.zeros_like(below)
-    blocks = np.stack([[square[i, i], above], [below, square[i + 1, i + 1]]]).transpose(2, 0, 1)
-    return TwoTime(t, t, square[np.tril_indices(len(t))], blocks, 1)
+    return np.stack([packed[diagonal], above, below, packed[diagonal + i + 2]], axis=1).reshape(-1, 2, 2)
+
+
+def linear(t, square, symmetric=True):
+    """TwoTime of a lower-triangular array on the times ``t``, linear in between."""
+    packed = square[np.tril_indices(len(t))]
+    return TwoTime(t, t, packed, linear_blocks(packed, len(t), symmetric), 1)
 
 
 @dataclass
@@ -175,13 +183,16 @@ class Solution:
         Every per-step observable by name; ``m``, ``mu``, ``energy`` and ``energies`` are
         short cuts.
     C, R : TwoTime or None
-        Correlation C(t, t') and response R(t, t') (to a force; equilibrium R = (1/T) dC/dt').
+        Correlation C(t, t') and response R(t, t') to a force (equilibrium of continuous dynamics:
+        R = (1/T) dC/dt').  For discrete dynamics R(t, t') is the response to the force of step t',
+        learning rate included: sums replace integrals.
     stderr : dict of str to array
         Statistical standard errors, where samples are involved.
     stats : dict
         Steps, seconds, bytes, integrator, versions; ``stats["error"]`` holds the estimated
-        errors: relative for m, absolute for C, R, mu and energy, largest over the run (None where
-        there is no estimate); ``stats["time_shift"]`` is the error of m as a shift of time where
+        errors, relative for m, absolute for everything else, largest over the run (None where
+        there is no estimate, and for discrete dynamics, which are exact up to rounding);
+        ``stats["time_shift"]`` is the error of m as a shift of time where
         m changes fastest.
     status : str
         "finished", "event", "interrupted" or "failed".
@@ -213,7 +224,7 @@ class Solution:
 
     @property
     def mu(self):
-        """Lagrange multiplier, (n,)."""
+        """Lagrange multiplier, (n,); strength (|x|^2/N - 1) on the soft sphere."""
         return self.scalars["mu"]
 
     @property
@@ -307,7 +318,8 @@ class Solution:
         Raises
         ------
         ValueError
-            For continuous dynamics, and if not all rows were kept or x_{-1} differs from x_0.
+            For continuous dynamics, and if not all rows were kept, x_{-1} differs from x_0, or the
+        momentum was a Python function that a file could not hold.
 
         Examples
         --------
@@ -321,7 +333,7 @@ class Solution:
         if not self.dynamics.discrete:
             raise ValueError(f"lookahead is not defined for {self.dynamics!r}")
         if self.R is None or not self.R.complete:
-            raise ValueError("lookahead needs all rows of C and R: solve without save_at")
+            raise ValueError("lookahead needs all rows of C and R: those of solve without save_at")
         n = len(self.t)
         b = self.dynamics.lookahead(n)
         if self.dynamics.initial_velocity:

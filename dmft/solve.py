@@ -13,11 +13,11 @@ import numpy as np
 from . import _check
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import DYNAMICS
+from .dynamics import AMP, DYNAMICS
 from .equations import RecursionEquations, TwoTimeEquations
 from .errors import SolverError
 from .events import Crossing, Occurrence, find_crossings
-from .integrators import INTEGRATORS, ExactRecursion, UniformGrid
+from .integrators import INTEGRATORS
 from .interpolation import local_polynomial
 from .models import GaussianLandscape
 from .solution import Solution, TwoTime
@@ -85,7 +85,7 @@ def check_duration(dynamics, t_max, steps):
 
 def check_integrator(dynamics, integrator):
     """The integrator, or the default one, of the equations of the dynamics."""
-    allowed = ExactRecursion if dynamics.discrete else UniformGrid
+    allowed = INTEGRATORS[specs.default_integrator(dynamics)]
     if integrator is None:
         return allowed()
     _check.instance("integrator", integrator, tuple(INTEGRATORS.values()), "an integrator, e.g. UniformGrid(...)")
@@ -114,6 +114,10 @@ class Problem:
         """Build from arguments as the user gave them; refuses what makes no sense."""
         _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
         _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
+        if isinstance(dynamics, AMP):
+            raise ValueError(
+                f"dynamics = {dynamics!r} is not allowed: AMP has no two-time equations: use dmft.amp.state_evolution"
+            )
         t_max, steps = check_duration(dynamics, t_max, steps)
         integrator = check_integrator(dynamics, integrator)
         m0 = check_overlap(model, m0)
@@ -129,8 +133,9 @@ class Problem:
     @property
     def equations(self):
         """The equations as an integrator sees them."""
-        equations = RecursionEquations if self.dynamics.discrete else TwoTimeEquations
-        return equations.of(self.model, self.dynamics, self.m0)
+        if self.dynamics.discrete:
+            return RecursionEquations.of(self.model, self.dynamics, self.m0, self.steps)
+        return TwoTimeEquations.of(self.model, self.dynamics, self.m0)
 
     @property
     def spec(self):
@@ -146,16 +151,20 @@ class Problem:
 
     def start(self):
         """The integrator's run."""
-        run = self.integrator.start(self.equations, self.duration)
-        names = list(run.scalars())
-        for event in self.events:
-            if event.name not in names:
-                raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {', '.join(names)}")
-        return run
+        return self.integrator.start(self._checked_equations(), self.duration)
 
     def estimate(self):
         """Cost before the run."""
-        return self.integrator.estimate(self.equations, self.duration)
+        return self.integrator.estimate(self._checked_equations(), self.duration)
+
+    def _checked_equations(self):
+        """The equations, which must know the scalars of the events."""
+        equations = self.equations
+        for event in self.events:
+            if event.name not in equations.names:
+                allowed = ", ".join(equations.names)
+                raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {allowed}")
+        return equations
 
 
 @dataclass(frozen=True)
@@ -202,7 +211,8 @@ def solve(
         discrete ones.
     save_at : array_like, optional
         Times of the rows of C and R that are kept in the solution and its file; all by default.
-        (The run itself needs all rows in memory.)  The scalars are kept at every step.
+        (The run itself needs all rows in memory.)  The scalars are kept at every step.  Iterations
+        are integers.
     events : Crossing or sequence of Crossing, optional
     checkpoint : str, Path or Checkpoint, optional
         File to continue from with ``resume``.  Refused if it exists; it is left in place at the
@@ -358,13 +368,14 @@ class Job:
                 while not self.stepper.finished:
                     stage = self.stepper.solver
                     self.stepper.advance()
+                    if self.stepper.solver is stage and not self.stepper.finished:
+                        occurred = self._terminal(seen)
+                        seen = self.stepper.size
+                        if occurred is not None:
+                            self.stepper.end_stage()
                     if self.stepper.solver is not stage:
                         reported = seen = 1
                         continue
-                    occurred = self._terminal(seen)
-                    seen = self.stepper.size
-                    if occurred is not None and not self.stepper.finished:
-                        self.stepper.end_stage()
                     stop = False
                     if self.stepper.final and self.callback is not None:
                         reported, stop = self._report(reported)

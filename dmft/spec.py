@@ -180,8 +180,12 @@ def integrator_from(table, dynamics):
     """Integrator of an ``integrator`` table (kind may be left out); None if the table is empty."""
     if not table:
         return None
-    default = "exact-recursion" if dynamics.discrete else "uniform-grid"
-    return _build("integrator", {"kind": default, **table}, INTEGRATORS)
+    return _build("integrator", {"kind": default_integrator(dynamics), **table}, INTEGRATORS)
+
+
+def default_integrator(dynamics):
+    """Kind of the integrator of a dynamics."""
+    return "exact-recursion" if dynamics.discrete else "uniform-grid"
 
 
 def arguments(spec):

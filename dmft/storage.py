@@ -19,7 +19,7 @@ from .solution import Solution, TwoTime
 SCHEMA = 1
 CHUNK = 128
 LONG_NAMES = {
-    "t": "time",
+    "t": "time, or number of the iteration",
     "t_prime": "earlier time t' (same values as t)",
     "t_row": "times of the stored rows of C and R",
     "m": "overlap with the signal, x.x*/N",
@@ -35,7 +35,7 @@ LONG_NAMES = {
     "K": "|dx/dt|^2/N",
     "V": "x.dx/dt / N",
     "C": "correlation C(t, t') = <x(t).x(t')>/N",
-    "R": "response R(t, t') of x to a force (equilibrium: R = (1/T) dC/dt')",
+    "R": "response R(t, t') of x to a force (to that of step t' for discrete dynamics)",
 }
 
 

@@ -19,7 +19,7 @@ The point x_{-1} = x_0 - (initial velocity) is kept as one more column of C, ``b
 """
 import numpy as np
 from cython.parallel cimport prange
-from libc.math cimport isfinite, sqrt
+from libc.math cimport INFINITY, isfinite, sqrt
 from libc.string cimport memset
 
 cdef extern from "recursion.h" nogil:
@@ -67,7 +67,7 @@ cdef class Recursion:
     threads : int
     """
     cdef readonly Py_ssize_t n, done    # iterates in all, and known
-    cdef readonly int top, threads, constraint
+    cdef readonly int top, threads, constraint, status
     cdef readonly double strength
     cdef public object C, R, before, m, mu, energy, gradient_norm, m_z, norm_z, energy_z
     cdef bint has_lookahead
@@ -128,7 +128,7 @@ cdef class Recursion:
 
         self._C[0], self._R[0], self._m[0], self._before[0] = 1.0, 0.0, m0, 1.0
         with nogil:
-            self._force(0)
+            self.status = self._force(0)
         self.done = 1
 
     @property
@@ -139,15 +139,12 @@ cdef class Recursion:
     def advance(self, Py_ssize_t steps):
         """Take so many steps, or fewer at the end or at a failure; returns the outcome."""
         cdef Py_ssize_t _i
-        cdef int status = 0
         with nogil:
             for _i in range(steps):
-                if self.done == self.n:
+                if self.done == self.n or self.status != 0:
                     break
-                status = self._step(self.done - 1)
-                if status != 0:
-                    break
-        return status
+                self.status = self._step(self.done - 1)
+        return self.status
 
     def state(self):
         """Everything a resumed run needs, for the known iterates."""
@@ -164,7 +161,7 @@ cdef class Recursion:
         self.C[:size], self.R[:size] = state["C"], state["R"]
         self.energy[:, :n], self.energy_z[:, :n] = state["energy"], state["energy_z"]
         with nogil:
-            self._force(n - 1)
+            self.status = self._force(n - 1)
         self.done = n
 
     def benchmark_pass(self):
@@ -261,7 +258,7 @@ cdef class Recursion:
         self.w[t] = 0.0
 
     cdef int _force(self, Py_ssize_t t) noexcept nogil:
-        """All about the force at iterate t, including the constraint of the step that follows."""
+        """All about the force at iterate t and the step that follows; returns the outcome."""
         cdef Py_ssize_t s
         cdef double a = self.a[t], alpha = self.alpha[t], b = self.b[t]
         cdef double mu = 0.0, signal = 0.0, sum_m = 0.0, sum_before = 0.0, yy, yF, U, wz, root, energy = 0.0
@@ -307,8 +304,12 @@ cdef class Recursion:
             mu = (sqrt(U) - 1.0) / alpha
         elif self.constraint == 2:
             wz = (1.0 + b) * self._free(t, t) - b * self._free(t, t - 1)
-            root = sqrt(wz * wz - self.E[t] * (U - 1.0))        # NaN: no point of the sphere on the line
+            root = wz * wz - self.E[t] * (U - 1.0)
+            if not root >= 0.0:         # no point of the sphere on the line
+                self._mu[t] = INFINITY
+                return 2
             # the root that vanishes with alpha, without cancellation where wz > 0
+            root = sqrt(root)
             self.theta = (U - 1.0) / (wz + root) if wz > 0.0 else (wz - root) / self.E[t]
             mu = self.theta / alpha
         self._mu[t] = mu
@@ -321,11 +322,10 @@ cdef class Recursion:
         return (1.0 + a) * self._newest(t, s) - a * self._last(t, s) + self.alpha[t] * self.Fx[s]
 
     cdef int _step(self, Py_ssize_t t) noexcept nogil:
-        """Row t + 1 from the force at iterate t."""
+        """Row t + 1 from the force at iterate t; returns the outcome."""
         cdef Py_ssize_t s, row = row_start(t), last = row_start(t - 1), new = row_start(t + 1)
         cdef double a = self.a[t], alpha = self.alpha[t], k = self.scale, theta = self.theta
-        if not isfinite(theta):
-            return 2
+        cdef int status
         for s in range(t + 1):
             self._C[new + s] = k * self._free(t, s) - theta * self.y[s]
         self._before[t + 1] = k * self._free(t, -1) - theta * self.y[-1]
@@ -336,7 +336,7 @@ cdef class Recursion:
         self._R[new + t], self._R[new + t + 1] = k * alpha, 0.0
         self._m[t + 1] = (k * ((1.0 + a) * self._m[t] - a * (self._m[t - 1] if t > 0 else self.m0) + alpha * self.Fm)
                           - theta * self._m_z[t])
-        if self._force(t + 1) != 0:
-            return 1
-        self.done = t + 2
-        return 0
+        status = self._force(t + 1)
+        if status != 1:
+            self.done = t + 2           # known, even if there is no step from it
+        return status

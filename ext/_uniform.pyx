@@ -149,11 +149,12 @@ cdef class PanelSolver:
         1 / T_k(t) of the annealing at every node (ones without annealing).
     temperature, m0 : float
     threads : int
-        The arrays of the run are public attributes; see ``state``.
     mass, friction, initial_velocity : float
         Mass 0: overdamped.
     strength : float
         Of the soft sphere; inf for the hard one.
+
+    The arrays of the run are public attributes; see ``state``.
     """
     cdef readonly Py_ssize_t panels, done, nodes
     cdef readonly int top, threads
@@ -178,6 +179,7 @@ cdef class PanelSolver:
     cdef double D[NODES][NODES]
     cdef double kappa[NODES]
     cdef double decay[NODES]
+    cdef double stepping_h              # the step they are for
 
     def __init__(self, edges, coefficients, inverse_temperature, double temperature, double m0,
                  int threads=1, instruction_set="", double mass=0.0, double friction=1.0,
@@ -347,7 +349,8 @@ cdef class PanelSolver:
         for k in range(2, self.top + 1):
             for l in range(NODES):
                 s.coef[k][l] = k * self._coef[k] * self._beta[k, b + l]
-        self._stepping(s.h)
+        if s.h != self.stepping_h:
+            self._stepping(s.h)
         for l in range(NODES):
             s.norm[l], s.V[l], s.K[l] = self._norm[b], self._V[b], self._K[b]
         if p == 0:
@@ -431,6 +434,7 @@ cdef class PanelSolver:
         cdef double M[BLOCK]
         cdef double X[K * (NODES + 1)]
         cdef double x
+        self.stepping_h = h
         for i in range(NODES):
             self.kappa[i], self.decay[i] = 0.0, 1.0
             for l in range(NODES):
@@ -495,7 +499,8 @@ cdef class PanelSolver:
                                   &self._d[0, 0], xc, xr)
 
     cdef double _kernels(self) noexcept nogil:
-        """Sigma and D of the present rows, energies and mu; returns the change of mu."""
+        """Sigma and D of the present rows, energies and mu; returns the change of mu, negative if
+        the equations of the diagonal were not solved."""
         cdef Panel *s = &self.panel
         cdef Py_ssize_t b = s.base
         cdef int l, i, q, k
@@ -531,7 +536,7 @@ cdef class PanelSolver:
                 virial[l] -= k * self._energy[k, b + l]
             before[l] = s.mu[l]
         if not self._equal_times(energy, virial):
-            return INFINITY
+            return -1.0
         for l in range(1, NODES):
             if not isfinite(s.mu[l]):
                 return s.mu[l]
@@ -540,7 +545,8 @@ cdef class PanelSolver:
 
     cdef bint _equal_times(self, const double *energy, const double *virial) noexcept nogil:
         """C(t,t), V, K and mu at the nodes, from the energies and virials -sum_k k e_k; whether it
-        converged.  Unknown are y = (n, V, e + M K/2) at the nodes 1..K, y' = rhs(y), by Newton."""
+        converged.  Unknown are y = (n, V, e + M K/2) at the nodes 1..K, y' = rhs(y), by Newton (on the
+        hard sphere n = 1 and V = 0 have the right-hand side 0, and one step is enough)."""
         cdef Panel *s = &self.panel
         cdef int l, i, q, j, _it, info, one = 1, size
         cdef int n = 3 if self.mass > 0.0 else 1        # equations per node
@@ -763,6 +769,8 @@ cdef class PanelSolver:
             change = self._kernels()
             if not isfinite(change):
                 return 2
+            if change < 0.0:
+                return 1
             self._history(s.index)
             self.iterations += 1
             part = self._columns()

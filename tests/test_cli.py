@@ -134,6 +134,28 @@ def test_spec_file_of_a_discrete_dynamics(tmp_path):
     assert sol.model == dmft.MixedSpin({3: 0.5}) and sol.dynamics == dmft.HeavyBall(0.2, 0.6) and sol.t[-1] == 5
     argv = ["--spec", "run.toml", "--dynamics", "gradient-flow", "--t-max", "1", "-o", "c.h5", "--quiet"]
     assert main(["solve", *argv]) == 0
+    assert dmft.load("c.h5").model.constraint == dmft.SoftSphere(5.0)
+    argv = ["--model", "spiked-matrix-tensor", "--p", "3", "--delta2", "1", "--deltap", "1", "--quiet"]
+    assert main(["solve", "--spec", "run.toml", *argv, "-o", "d.h5"]) == 0  # the constraint stays
+    assert dmft.load("d.h5").model.constraint == dmft.SoftSphere(5.0)
+    (tmp_path / "flow.toml").write_text(
+        """
+        [model]
+        kind = "mixed-spin"
+        couplings = {3 = 0.5}
+        [dynamics]
+        kind = "gradient-flow"
+        [integrator]
+        rtol = 1e-4
+        threads = 2
+        [run]
+        t_max = 1.0
+        """
+    )
+    argv = ["--spec", "flow.toml", "--dynamics", "nesterov", "--learning-rate", "0.1", "--steps", "5", "--quiet"]
+    assert main(["solve", *argv, "-o", "e.h5"]) == 0
+    assert dmft.load("e.h5").integrator == dmft.ExactRecursion(threads=2)
+    assert main(["solve", *argv, "--dry-run", "--stop-at", "foo=1"]) == 2
 
 
 def test_simulate_discrete_dynamics():

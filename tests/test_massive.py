@@ -108,6 +108,64 @@ def test_convergence_order(case):
         assert slope > 6.8, (name, slope)  # C and R also between the nodes, where the order is 7
 
 
+def test_soft_sphere_with_annealing():
+    # matrix model without signal: a constant T_2 is another matrix, a varying one another history
+    model, plain = (dmft.MixedSpin({2: g}, dmft.SoftSphere(3.0)) for g in (0.5, 0.5 / 1.5**2))
+    annealed = dmft.Langevin(0.4, dmft.Annealing({2: 1.5}))
+    a = dmft.solve(model, annealed, t_max=4.0, integrator=UniformGrid(dt=0.02))
+    b = dmft.solve(plain, dmft.Langevin(0.4), t_max=4.0, integrator=UniformGrid(dt=0.02))
+    for name in ("mu", "energy", "squared_norm"):
+        np.testing.assert_allclose(a.scalars[name], b.scalars[name], atol=1e-12)
+    np.testing.assert_allclose(a.C.values, b.C.values, atol=1e-12)
+    smooth = dmft.Annealing.exponential(2, 3.0, 1.0)
+    sol = dmft.solve(model, dmft.Langevin(0.0, smooth), t_max=4.0)
+    k = np.arange(1, 301)
+    w, spring = 2 / 301 * np.sin(np.pi * k / 301) ** 2, 2 * np.cos(np.pi * k / 301)
+
+    def rhs(t, x):
+        return (spring / (1 + 3 * np.exp(-t)) - 3.0 * (w @ x**2 - 1)) * x
+
+    x = solve_ivp(rhs, (0, 4), np.ones(300), t_eval=[0, 1, 2.5, 4], rtol=1e-11, atol=1e-12, method="DOP853").y
+    np.testing.assert_allclose(sol.interpolate("squared_norm", [0, 1, 2.5, 4]), w @ x**2, atol=2e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6])
+def test_error_estimate_of_light_particles(rtol, temperature):
+    model = dmft.SpikedMatrixTensor(3, 0.5, 1.0)
+    dynamics = dmft.UnderdampedLangevin(0.02, 1.0, temperature, 5.0)
+    sol = dmft.solve(model, dynamics, t_max=0.4, m0=0.1, integrator=UniformGrid(rtol=rtol))
+    fine = dmft.solve(model, dynamics, t_max=0.4, m0=0.1, integrator=UniformGrid(rtol=1e-9))
+    largest = max(1.0, sol.scalars["K"].max())
+    for name in ("mu", "energy", "K"):
+        error = np.abs(sol.scalars[name] - fine.interpolate(name, sol.t)).max()
+        assert error < 3 * rtol * (largest if name == "K" else 1.0), name
+        assert sol.stats["error"][name] > error / 10, name
+
+
+@pytest.mark.parametrize("strength", [0.6, 0.3])
+def test_weak_penalty_is_refined_and_not_given_up(strength):
+    model = dmft.SpikedMatrixTensor(3, 1.0, 2 / 3, dmft.SoftSphere(strength))
+    sol = dmft.solve(model, dmft.GradientFlow(), t_max=1.5, integrator=UniformGrid(rtol=1e-5))
+    coarse, fine = (
+        dmft.solve(model, dmft.GradientDescent(1.5 / n), steps=n).scalars["squared_norm"][-1] for n in (600, 1200)
+    )
+    assert sol.scalars["squared_norm"][-1] == pytest.approx(2 * fine - coarse, rel=1e-3)
+
+
+def test_blow_up_says_so():
+    model = dmft.SpikedMatrixTensor(5, 1.0, 0.1, dmft.SoftSphere(1.0))  # the field grows faster than the penalty
+    with pytest.raises(dmft.SolverError, match=r"\|x\|\^2/N = .*the penalty may be too weak") as info:
+        dmft.solve(model, dmft.GradientFlow(), t_max=5.0, integrator=UniformGrid(dt=0.001))
+    assert 0 < info.value.time < 0.2 and info.value.partial.scalars["squared_norm"][-1] > 2
+
+
+def test_fast_start_is_refused_before_the_work():
+    model = dmft.SpikedMatrixTensor(3, 0.5, 1.0)
+    with pytest.raises(MemoryError, match=r"needs [0-9]+ bytes"):
+        dmft.solve(model, dmft.UnderdampedLangevin(1.0, initial_velocity=1e6), t_max=1.0)
+
+
 @pytest.mark.parametrize("case", list(CASES))
 @pytest.mark.parametrize("rtol", [1e-4, 1e-6])
 def test_error_estimate(case, rtol):

@@ -44,7 +44,7 @@ def compare_with_chain(model, dynamics, steps, m0):
     assert np.abs(sol.C.values - np.tril(exact.C)).max() < 1e-12
     assert np.abs(sol.R.values - exact.R).max() < 1e-12
     names = ["m", "energy"]
-    strength = model.constraint.strength
+    strength = model.constraint.strength if model.constraint.soft else np.inf
     if np.isfinite(strength):
         names.append("squared_norm")
     if isinstance(dynamics, dmft.Nesterov):

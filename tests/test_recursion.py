@@ -10,9 +10,11 @@ from dmft import _recursion
 from dmft.dynamics import Piecewise
 from dmft.equations import taylor
 from dmft.integrators import recursion
+from dmft.solve import Problem
 
 SOFT = dmft.SpikedMatrixTensor(3, 1.0, 2 / 3, dmft.SoftSphere(10.0))
 HARD = dmft.SpikedMatrixTensor(3, 0.3, 2 / 3, dmft.Sphere("lagrange"))
+MASSIVE = dmft.UnderdampedLangevin(1.0)
 NESTEROV = dmft.Nesterov(0.02, 0.9, temperature=0.2, initial_velocity=0.1)
 
 
@@ -162,17 +164,31 @@ def test_iterations_are_hit_exactly_and_lines_lie_between():
 
 def test_divergence_keeps_what_was_computed():
     model = dmft.SpikedMatrixTensor(3, 1.0, 2 / 3, dmft.SoftSphere(10.0))
-    with pytest.raises(dmft.SolverError, match=r"diverges.*after step") as info:
+    with pytest.raises(dmft.SolverError, match=r"diverges.*at iteration") as info:
         dmft.solve(model, dmft.HeavyBall(0.3, 0.9), steps=400, m0=0.1)
     partial = info.value.partial
     assert partial.status == "failed" and partial.t[-1] == info.value.time >= 1
     assert np.all(np.isfinite(partial.C.values)) and partial.scalars["squared_norm"][-1] > 1
 
 
+def test_events_and_callbacks_before_a_divergence_are_seen():
+    ball = dmft.HeavyBall(0.3, 0.9)
+    for level in (1.05, 1.2, 2.0, 10.0):
+        sol = dmft.solve(SOFT, ball, steps=400, m0=0.1, events=dmft.Crossing("squared_norm", level))
+        assert sol.status == "event" and sol.scalars["squared_norm"][-1] >= level
+    seen = []
+    with pytest.raises(dmft.SolverError):
+        dmft.solve(SOFT, ball, steps=400, m0=0.1, callback=lambda step: seen.append(step.step))
+    assert seen[:3] == [1, 2, 3]
+
+
 def test_no_multiplier():
     with pytest.raises(dmft.SolverError, match="no Lagrange multiplier brings the step from t = 0") as info:
         dmft.solve(HARD, dmft.GradientDescent(5.0), steps=10)
-    assert info.value.partial.t.tolist() == [0.0]
+    assert info.value.partial.t.tolist() == [0.0] and info.value.partial.mu.tolist() == [math.inf]
+    with pytest.raises(dmft.SolverError, match="from t = 2") as info:  # at the last iterate too
+        dmft.solve(HARD, dmft.GradientDescent(0.4), steps=2)
+    assert info.value.partial.t.tolist() == [0.0, 1.0, 2.0]
     dmft.solve(dmft.SpikedMatrixTensor(3, 0.3, 2 / 3), dmft.GradientDescent(5.0), steps=10)
 
 
@@ -257,6 +273,20 @@ def test_constraint_of_a_model():
     assert dmft.SpikedMatrixTensor(3, 0.5, 1.0) == dmft.SpikedMatrixTensor(3, 0.5, 1.0, dmft.Sphere())
     glass = dmft.MixedSpin({3: 0.5}, dmft.SoftSphere(2.0))
     assert hash(glass) == hash(dmft.MixedSpin({3: 0.5}, dmft.SoftSphere(2.0))) and glass != dmft.MixedSpin({3: 0.5})
+
+
+@pytest.mark.parametrize("model", [SOFT, HARD])
+@pytest.mark.parametrize(
+    "dynamics",
+    [dmft.GradientDescent(0.01), dmft.Nesterov(0.01, 0.0), dmft.Nesterov(0.01, "lambda"), dmft.Langevin(), MASSIVE],
+)
+def test_names_of_the_scalars_depend_on_the_kinds_alone(model, dynamics):
+    duration = {"steps": 1} if dynamics.discrete else {"t_max": 0.1}
+    problem = Problem.checked(model, dynamics, duration.get("t_max"), duration.get("steps"), 0.1, None, None, None)
+    sol = dmft.solve(model, dynamics, m0=0.1, **duration)
+    assert list(sol.scalars) == problem.equations.names
+    if isinstance(dynamics, dmft.Nesterov):
+        np.testing.assert_array_equal(sol.scalars["m_lookahead"], sol.m)
 
 
 def test_physical_time():

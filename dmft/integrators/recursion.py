@@ -12,7 +12,7 @@ import numpy as np
 from .. import _check
 from ..equations import RecursionEquations, taylor
 from ..errors import SolverError
-from ..models import SoftSphere
+from ..solution import linear_blocks
 from .machine import available_memory, instruction_set, usable_threads
 
 
@@ -85,42 +85,49 @@ class RecursionRun:
             )
         self.integrator, self.equations, self.steps = integrator, equations, steps
         self.seconds, self.stopped = 0.0, False
-        dynamics, constraint = equations.dynamics, equations.constraint
-        soft = isinstance(constraint, SoftSphere)
+        constraint = equations.constraint
         methods = {"normalize": kernel.NORMALIZE, "lagrange": kernel.LAGRANGE}
-        n = steps + 1
-        self._coefficients = [dynamics.inertia(n), dynamics.lookahead(n), dynamics.learning_rates(n), dynamics.noise(n)]
+        self._schedules = [equations.inertia, equations.lookahead, equations.learning_rate, equations.noise]
         self.solver = kernel.Recursion(
             taylor(equations.coefficients),
             equations.m0,
-            *self._coefficients,
-            dynamics.initial_velocity,
-            kernel.SOFT if soft else methods[constraint.method],
-            constraint.strength,
+            *self._schedules,
+            equations.initial_velocity,
+            kernel.SOFT if constraint.soft else methods[constraint.method],
+            constraint.strength if constraint.soft else 0.0,
             usable_threads(integrator.threads),
             instruction_set(),
         )
-        self.time = dynamics.time(n)
-        self._t = np.arange(n, dtype=float)
+        self._t = np.arange(steps + 1, dtype=float)
 
     @property
     def finished(self):
-        """Whether the last iterate is known or the run was ended."""
-        return self.stopped or self.solver.done == self.steps + 1
+        """Whether the last iterate is known, with its mu, or the run was ended."""
+        return self.stopped or (self.solver.done == self.steps + 1 and self.solver.status == 0)
 
     def advance(self):
-        """Take some steps, a few milliseconds of work."""
+        """Take some steps, a few milliseconds of work.
+
+        A failure is raised one call later if there were steps before it, so that the driver sees
+        these first.
+        """
+        began, size = time.perf_counter(), self.size
+        status = self.solver.advance(int(np.clip(2e7 / size**2, 1, 64)))
+        self.seconds += time.perf_counter() - began
+        if self.size == size:
+            self._raise(status)
+
+    def _raise(self, status):
         from .. import _recursion as kernel
 
-        began = time.perf_counter()
-        status = self.solver.advance(int(np.clip(2e7 / self.size**2, 1, 64)))
-        self.seconds += time.perf_counter() - began
         t = self.size - 1
         if status == kernel.DIVERGED:
-            raise SolverError(f"the dynamics diverges: |x|^2/N is not finite or above 1e12 after step {t}", time=t)
+            raise SolverError(
+                f"the dynamics diverges: |x|^2/N is not finite or above 1e12 at iteration {t + 1}", time=t
+            )
         if status == kernel.NO_MULTIPLIER:
             raise SolverError(
-                f"no Lagrange multiplier brings the step from t = {t} back to the sphere: use a smaller "
+                f"no Lagrange multiplier brings the step from t = {t} back to the sphere (mu is inf): use a smaller "
                 "learning_rate or Sphere(method='normalize')",
                 time=t,
             )
@@ -141,40 +148,28 @@ class RecursionRun:
 
     def scalars(self):
         """Observables per iteration, ``{name: (n,)}`` (docs/equations.md)."""
-        n, s = self.size, self.solver
-        orders = sorted(self.equations.coefficients)
+        n, s, eq = self.size, self.solver, self.equations
         out = {"m": s.m[:n], "mu": s.mu[:n], "energy": s.energy[:, :n].sum(axis=0)}
-        out.update({f"energy_{k}": s.energy[k, :n] for k in orders})
-        soft = isinstance(self.equations.constraint, SoftSphere)
-        if soft:
+        out.update({f"energy_{k}": s.energy[k, :n] for k in sorted(eq.coefficients)})
+        if eq.constraint.soft:
             out["squared_norm"] = s.C[np.arange(n) * np.arange(3, n + 3) // 2]
-            out["energy_penalty"] = self._penalty(out["squared_norm"])
+            out["energy_penalty"] = eq.constraint.energy(out["squared_norm"])
             out["energy"] += out["energy_penalty"]
         out["gradient_norm"] = s.gradient_norm[:n]
-        if np.any(self._coefficients[1]):
+        if eq.looks_ahead:
             out["m_lookahead"], out["squared_norm_lookahead"] = s.m_z[:n], s.norm_z[:n]
             out["energy_lookahead"] = s.energy_z[:, :n].sum(axis=0)
-            if soft:
-                out["energy_lookahead"] += self._penalty(s.norm_z[:n])
-        if self.time is not None:
-            out["time"] = self.time[:n]
+            if eq.constraint.soft:
+                out["energy_lookahead"] += eq.constraint.energy(s.norm_z[:n])
+        if eq.time is not None:
+            out["time"] = eq.time[:n]
         return out
-
-    def _penalty(self, squared_norm):
-        return self.equations.constraint.strength / 4 * (squared_norm - 1) ** 2
 
     def two_time(self, n):
         """(C, R) on the first n iterates: packed triangles and the blocks on the diagonal."""
-        size, i = n * (n + 1) // 2, np.arange(max(n - 1, 1))
-        row = i * (i + 1) // 2
+        size = n * (n + 1) // 2
         C, R = self.solver.C[:size], self.solver.R[:size]
-        if n == 1:
-            return (C, np.full((1, 2, 2), C[0])), (R, np.zeros((1, 2, 2)))
-        below = row + 2 * i + 1  # (i + 1, i)
-        blocks = [[C[row + i], C[below]], [C[below], C[below + 1]]]
-        zero = np.zeros(n - 1)
-        responses = [[zero, zero], [R[below], zero]]
-        return tuple((data, np.array(b).transpose(2, 0, 1).copy()) for data, b in ((C, blocks), (R, responses)))
+        return (C, linear_blocks(C, n)), (R, linear_blocks(R, n, symmetric=False))
 
     @property
     def progress(self):
@@ -201,13 +196,13 @@ class RecursionRun:
             "finished": int(self.finished),
             "final": 1,
             "seconds": self.seconds,
-            "coefficients": np.array(self._coefficients),
+            "schedules": np.array(self._schedules),
             "solver": {**self.solver.state(), "t": float(self.t[-1])},
         }
 
     def restore(self, state):
         """Take up the state of a run with the same arguments."""
-        if not np.array_equal(self._coefficients, state["coefficients"]):
+        if not np.array_equal(self._schedules, state["schedules"]):
             raise ValueError("dynamics: the schedule is not that of the checkpoint, its values differ")
         self.seconds = float(state["seconds"])
         self.stopped = bool(state["finished"])

@@ -37,7 +37,7 @@ def first_guess(p, T, t, C, R, m, mu):
 
 
 def solve(equations, edges, tol=1e-13, max_iterations=100):
-    """Solve ``TwoTimeEquations`` on panels with the given edges.
+    """Solve ``TwoTimeEquations`` of the overdamped hard sphere on panels with the given edges.
 
     Returns
     -------

@@ -223,7 +223,8 @@ class UniformRun:
             "available: use a smaller t_max or a larger " + ("dt" if self.integrator.dt else "rtol")
         )
         if self.refinements:
-            raise SolverError(f"rtol = {self.integrator.rtol:g} was not reached: {text}", time=float(self.t[-1]))
+            reached = f"rtol = {self.integrator.rtol:g} was not reached after t = {self.t[-1]:g}{self._growth()}"
+            raise SolverError(f"{reached}: {text}", time=float(self.t[-1]))
         raise MemoryError(text)
 
     @property
@@ -257,7 +258,7 @@ class UniformRun:
             eq.mass,
             eq.friction,
             eq.initial_velocity,
-            eq.strength,
+            eq.constraint.strength if eq.constraint.soft else math.inf,
         )
         last = np.argmin(np.abs(nodes - self.t_max))
         if abs(nodes[last] - self.t_max) < 1e-9 * self.t_max:
@@ -290,16 +291,22 @@ class UniformRun:
                 self._plan_finer_pilot()
             self._start()
             return
-        if too_coarse and self.integrator.dt is None:
+        if self.integrator.dt is None and self.refinements < MAX_REFINEMENTS:
             self._refine(0.5)
             return
-        at = self.t[-1]
+        at, dt = float(self.t[-1]), self.grid.dt(self.level)
         what = "the equations of a panel did not converge" if too_coarse else "the solution is not finite"
-        raise SolverError(
-            f"{what} after t = {at:g} with dt = {self.grid.dt(self.level):g}: use a smaller dt, at most "
-            f"{COARSEST / self.equations.rate(self.t_max):.2g}, or rtol",
-            time=at,
-        )
+        text = f"{what} after t = {at:g} with dt = {dt:g}{self._growth()}"
+        if self.integrator.dt is not None:
+            text += f": use a smaller dt, about {min(COARSEST / self.equations.rate(self.t_max), dt / 2):.2g}, or rtol"
+        raise SolverError(text, time=at)
+
+    def _growth(self):
+        """A hint that the dynamics itself diverges."""
+        norm = self.solver.norm[self.size - 1]
+        if not self.equations.constraint.soft or norm < 3:
+            return ""
+        return f", |x|^2/N = {norm:.3g} (the penalty may be too weak to hold it)"
 
     def end_stage(self):
         """The present stage is complete (end of the grid or a terminal event)."""
@@ -380,9 +387,9 @@ class UniformRun:
         channels = {k: self.solver.energy[k, :n] for k in sorted(self.equations.coefficients)}
         out["energy"] = sum(channels.values(), np.zeros(n))
         out.update({f"energy_{k}": e for k, e in channels.items()})
-        if self.equations.strength < math.inf:
+        if self.equations.constraint.soft:
             out["squared_norm"] = self.solver.norm[:n]
-            out["energy_penalty"] = self.equations.strength / 4 * (out["squared_norm"] - 1) ** 2
+            out["energy_penalty"] = self.equations.constraint.energy(out["squared_norm"])
             out["energy"] = out["energy"] + out["energy_penalty"]
         if self.equations.mass > 0:
             out["K"], out["V"] = self.solver.K[:n], self.solver.V[:n]
@@ -414,7 +421,9 @@ class UniformRun:
         }
         out["error"] = None
         if self.error is not None and self.finished:
-            out["error"] = self.error
+            out["error"] = dict(self.error)
+            if "K" in self.error:  # compared relative to its largest value
+                out["error"]["K"] *= max(1.0, float(np.max(self.solver.K[: self.size])))
             out["time_shift"] = self.stages[-1].time_shift(self.error.get("m", 0.0))
         return out
 
