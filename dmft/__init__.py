@@ -1,7 +1,10 @@
 """Exact dynamical mean-field theory curves for optimisation in rough landscapes."""
 
-from . import plot
+import importlib
+
+from . import plot, thresholds
 from .dynamics import (
+    AMP,
     Annealing,
     Constant,
     Exponential,
@@ -16,7 +19,7 @@ from .dynamics import (
 from .errors import FileFormatError, SolverError
 from .events import Crossing
 from .integrators import ExactRecursion, UniformGrid
-from .models import MixedSpin, SoftSphere, Sphere, SpikedMatrixTensor
+from .models import MixedSpin, PhaseRetrieval, SoftSphere, Sphere, SpikedMatrixTensor
 from .simulation import simulate
 from .solution import Solution, TwoTime
 from .solve import Checkpoint, Step, resume, solve
@@ -26,10 +29,13 @@ from .storage import load, release
 def __getattr__(name):
     if name == "__version__":
         return release("dmft")
+    if name in ("amp", "landscape"):  # loaded when first used: they need more of SciPy
+        return importlib.import_module(f"dmft.{name}")
     raise AttributeError(f"module 'dmft' has no attribute {name!r}")
 
 
 __all__ = [
+    "AMP",
     "Annealing",
     "Checkpoint",
     "Constant",
@@ -43,6 +49,7 @@ __all__ = [
     "Langevin",
     "MixedSpin",
     "Nesterov",
+    "PhaseRetrieval",
     "Piecewise",
     "SoftSphere",
     "Solution",
@@ -53,9 +60,12 @@ __all__ = [
     "TwoTime",
     "UnderdampedLangevin",
     "UniformGrid",
+    "amp",
+    "landscape",
     "load",
     "plot",
     "resume",
     "simulate",
     "solve",
+    "thresholds",
 ]

@@ -555,9 +555,8 @@ class AMP:
     Examples
     --------
     >>> import dmft
-    >>> from dmft.dynamics import AMP
     >>> model = dmft.SpikedMatrixTensor(p=3, delta2=0.3, deltap=1.0)
-    >>> sim = dmft.simulate(model, AMP("bayes"), steps=10, N=60, samples=4, m0=0.5)
+    >>> sim = dmft.simulate(model, dmft.AMP("bayes"), steps=10, N=60, samples=4, m0=0.5)
     >>> bool(abs(sim.scalars["squared_norm"][0] - 0.5) < 1e-12)
     True
     """

@@ -265,8 +265,8 @@ class PhaseRetrieval:
 
     Examples
     --------
-    >>> from dmft.models import PhaseRetrieval
-    >>> PhaseRetrieval(alpha=1.2)
+    >>> import dmft
+    >>> dmft.PhaseRetrieval(alpha=1.2)
     PhaseRetrieval(alpha=1.2, noise=0.0)
     """
 

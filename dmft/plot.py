@@ -254,3 +254,194 @@ def make(solution, kind="overview"):
     """Figure of the given kind, one of ``KINDS``."""
     _check.choice("kind", kind, KINDS)
     return globals()[kind](solution)
+
+
+# --- closed forms ------------------------------------------------------------------------------
+
+LINE_LABELS = {
+    "amp": "Bayes AMP leaves m = 0",
+    "amp_high": "Bayes AMP, high overlap",
+    "information_theoretic": "information-theoretic",
+    "upper_spinodal": "upper spinodal",
+    "ml_amp": "maximum-likelihood AMP",
+    "gradient_flow": "gradient flow",
+    "langevin": "Langevin, T = 1",
+    "trivialization": "landscape trivialises",
+}
+
+
+def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
+    """Every line of ``dmft.thresholds`` in the plane (Delta_p, 1/Delta_2).
+
+    Shaded are the regions where no estimate is better than chance (impossible), where a good one
+    exists that Bayes-optimal AMP does not find (hard), and where it finds the best (easy).
+
+    Parameters
+    ----------
+    p : int
+    deltap : array_like, optional
+        Values of Delta_p; 200 in [0.05, 10] if not given.
+    names : sequence of str
+        Lines to draw, keys of ``dmft.thresholds.lines``.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    from . import thresholds
+
+    deltap = np.geomspace(0.05, 10.0, 200) if deltap is None else np.asarray(deltap, dtype=float)
+    lines = thresholds.lines(p, deltap)
+    figure, ((axes,),) = _figure(7.0, 5.0)
+    signal = {name: 1.0 / lines[name] for name in lines if name in LINE_LABELS}  # 1/inf = 0
+    top = 1.15 * max(float(np.max(signal["trivialization"][deltap >= np.median(deltap)])), 1.5)
+    possible = np.minimum(1.0, signal["information_theoretic"])
+    high = np.maximum(signal["amp_high"], 1.0)
+    axes.fill_between(deltap, 0.0, possible, color="0.85", lw=0, label="impossible")
+    axes.fill_between(
+        deltap, np.minimum(signal["information_theoretic"], high), high, color="#f3c9a5", lw=0, label="hard"
+    )
+    for name in names:
+        _check.choice("names", name, tuple(LINE_LABELS))
+        axes.plot(deltap, signal[name], label=LINE_LABELS[name])
+    axes.set_xscale("log")
+    axes.set_xlim(deltap[0], deltap[-1])
+    axes.set_ylim(0.0, top)
+    axes.text(0.97, 0.97, "easy", transform=axes.transAxes, ha="right", va="top")
+    axes.set_xlabel(r"$\Delta_p$")
+    axes.set_ylabel(r"$1/\Delta_2$")
+    axes.set_title(f"spiked matrix-tensor model, p = {p}", fontsize=10)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def complexity(model, *, energies=True):
+    """Annealed complexity Sigma(m) of minima, saddles and all critical points, and Sigma(m, e) of minima.
+
+    Parameters
+    ----------
+    model : SpikedMatrixTensor or MixedSpin
+    energies : bool
+        Whether to draw the second panel.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    from . import landscape
+
+    m = np.linspace(-0.995, 0.995, 400) if model.planted else np.zeros(1)
+    if not model.planted:
+        return _complexity_of_energy(model)
+    figure, ((left, *right),) = _figure(11.0 if energies else 6.0, 4.2, 2 if energies else 1)
+    figure.suptitle(_short(model), fontsize=9)
+    for kind, label in (
+        ("all", "all critical points"),
+        ("saddles", "index-1 saddles towards x*"),
+        ("minima", "minima"),
+    ):
+        sigma = landscape.complexity(model, m, kind=kind)
+        left.plot(m, np.where(np.isfinite(sigma), sigma, np.nan), label=label)
+    left.axhline(0.0, color="k", lw=0.7)
+    minima = float(landscape.complexity(model, m).max())
+    top = float(landscape.complexity(model, m, kind="all").max())
+    left.set_yscale("symlog", linthresh=max(minima, 1e-4))  # minima are far fewer than critical points
+    left.set_ylim(-top, 2.0 * top)
+    left.set_xlabel("overlap m")
+    left.set_ylabel(r"$\Sigma(m)$")
+    left.legend(fontsize=8, loc="lower center")
+    for panel in right:
+        _complexity_map(figure, panel, model, m)
+    return figure
+
+
+def _complexity_map(figure, axes, model, m):
+    """Sigma of the minima in the plane (m, e), with the line Sigma = 0."""
+    from . import landscape
+
+    best = landscape.most_numerous(model, m)
+    width = max(0.4, float(np.ptp(best.energy)))
+    e = np.linspace(best.energy.min() - 0.3 * width, best.energy.max() + 0.1 * width, 300)
+    sigma = landscape.complexity(model, m[None, :], energy=e[:, None])
+    top = max(float(sigma.max()), 1e-3)
+    image = axes.pcolormesh(m, e, np.where(sigma > -top, sigma, np.nan), cmap="RdBu_r", vmin=-top, vmax=top)
+    if sigma.max() > 0:
+        axes.contour(m, e, np.maximum(sigma, -10.0), levels=[0.0], colors="k", linewidths=0.8)
+    shown = np.argwhere(sigma > -top)
+    (low, first), (high, last) = shown.min(axis=0), shown.max(axis=0)
+    axes.set_xlim(m[first] - 0.05, m[last] + 0.05)
+    axes.set_ylim(e[low] - 0.05 * width, e[high] + 0.05 * width)
+    figure.colorbar(image, ax=axes, label=r"$\Sigma(m, e)$ of minima")
+    axes.set_xlabel("overlap m")
+    axes.set_ylabel("energy e per N")
+
+
+def _complexity_of_energy(model):
+    """Sigma(e) of a model without signal."""
+    from . import landscape
+
+    figure, ((axes,),) = _figure()
+    figure.suptitle(_short(model), fontsize=9)
+    center = landscape.most_numerous(model, 0.0).energy
+    e = np.linspace(1.25 * center, 0.6 * center, 600)
+    for kind, label in (("all", "all critical points"), ("minima", "minima")):
+        sigma = landscape.complexity(model, 0.0, kind=kind, energy=e)
+        axes.plot(e, np.where(np.isfinite(sigma), sigma, np.nan), label=label)
+    axes.axhline(0.0, color="k", lw=0.7)
+    axes.set_ylim(-0.05, None)
+    axes.set_xlabel("energy e per N")
+    axes.set_ylabel(r"$\Sigma(e)$")
+    axes.legend()
+    return figure
+
+
+def state_evolution(run):
+    """Overlap against the iteration of AMP, with the fixed points.
+
+    ``run``: one StateEvolution, or ``{label: StateEvolution or Solution}`` (theory over simulation).
+    """
+    from .amp import StateEvolution
+
+    runs = {"": run} if isinstance(run, StateEvolution) else dict(run)
+    figure, ((axes,),) = _figure()
+    for label, one in runs.items():
+        if isinstance(one, StateEvolution):
+            (line,) = axes.plot(one.t, one.m, "o-", ms=3, lw=1, label=label)
+            for point in one.fixed_points:
+                axes.axhline(point.m, color=line.get_color(), lw=0.8, ls="-" if point.stable else ":", alpha=0.6)
+        else:
+            _curve(axes, one, "m", label)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel("overlap")
+    if isinstance(run, StateEvolution):
+        axes.set_title(f"{_short(run.model)}, {run.estimator}", fontsize=9)
+    else:
+        axes.legend()
+    return figure
+
+
+def free_entropy(models):
+    """Free entropy Phi(m) of the Bayes-optimal problem with its stationary points.
+
+    ``models``: one SpikedMatrixTensor or ``{label: model}``.
+    """
+    from . import amp
+    from .models import SpikedMatrixTensor
+
+    models = {_short(models): models} if isinstance(models, SpikedMatrixTensor) else dict(models)
+    figure, ((axes,),) = _figure()
+    m = np.linspace(0.0, 0.999, 1000)
+    for label, model in models.items():
+        (line,) = axes.plot(m, amp.free_entropy(model, m), label=label)
+        for point in amp.fixed_points(model):
+            if point.m < 1:
+                face = line.get_color() if point.stable else "white"
+                axes.plot(point.m, point.free_entropy, "o", color=line.get_color(), markerfacecolor=face)
+    low = [min(0.0, *(p.free_entropy for p in amp.fixed_points(model))) for model in models.values()]
+    high = [max(p.free_entropy for p in amp.fixed_points(model)) for model in models.values()]
+    span = max(max(high) - min(low), 1e-4)
+    axes.set_ylim(min(low) - 0.3 * span, max(high) + 0.3 * span)
+    axes.set_xlabel("overlap m")
+    axes.set_ylabel(r"$\Phi(m)$")
+    axes.legend(fontsize=8)
+    return figure

@@ -23,7 +23,6 @@ import numpy as np
 from . import _check
 from . import progress as progress_meter
 from . import spec as specs
-from .amp import check_model
 from .dynamics import AMP, DYNAMICS, UnderdampedLangevin
 from .errors import SolverError
 from .models import GaussianLandscape
@@ -458,6 +457,8 @@ def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, w
 
 def _check_message_passing(model, dynamics, m0):
     """AMP takes fewer models and starts than gradient dynamics."""
+    from .amp import check_model
+
     check_model(model, dynamics.estimator)
     if dynamics.estimator == "bayes" and m0 <= 0:
         raise ValueError(f"m0 = {m0!r} is not allowed for {dynamics!r}: it is |x|^2/N of the start, which must be > 0")

@@ -202,6 +202,17 @@ def _write_two_time(f, name, function, stderr):
     f.create_dataset(f"interpolation/{name}", data=function.blocks)
 
 
+def save_table(path, columns, axis, attributes, overwrite=False):
+    """Write columns of numbers over one of them, ``axis``; xarray and h5py open the file."""
+    with atomic(path, overwrite) as f:
+        f.attrs.update({"format": "dmft-table", "dmft_schema": SCHEMA, "dmft_version": release("dmft"), **attributes})
+        _scale(f, axis, columns[axis])
+        for name, values in columns.items():
+            if name != axis:
+                _dataset(f, name, values, [axis])
+    return Path(path)
+
+
 def _open(path, formats):
     import h5py
 

@@ -166,6 +166,46 @@ def test_simulate_discrete_dynamics():
     assert "gradient_norm" in sim.stderr
 
 
+def test_amp(capsys):
+    argv = ["amp", "--p", "3", "--delta2", "1.05", "--deltap", "0.5"]
+    assert main([*argv, "--plot", "amp.png"]) == 0
+    assert "converges to m = 0" in capsys.readouterr().out
+    assert main([*argv, "--m0", "0.9", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    model = dmft.SpikedMatrixTensor(3, 1.05, 0.5)
+    assert answer["fixed_point"]["m"] == dmft.amp.state_evolution(model, m0=0.9).fixed_point.m
+    assert [point["stability"] for point in answer["fixed_points"]] == ["stable", "unstable", "stable"]
+    assert main(["amp", "--alpha", "1.2", "--m0", "0.001"]) == 0
+    assert "converges to m = 1 " in capsys.readouterr().out
+    for bad in (["--p", "3"], ["--alpha", "1.2", "--p", "3"], [*argv[1:], "--noise", "0.1"], [*argv[1:], "--m0", "2"]):
+        assert main(["amp", *bad]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_threshold_lines(capsys):
+    argv = ["threshold", "lines", "--p", "4", "--deltap", "0.1:10:7"]
+    assert main([*argv, "--plot", "lines.png"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    table = np.array([[float(x) for x in row.split(",")] for row in rows]).T
+    assert header.split(",")[0] == "deltap" and table.shape == (len(header.split(",")), 7)
+    lines = dmft.thresholds.lines(4, np.geomspace(0.1, 10, 7))
+    for name, column in zip(header.split(",")[1:], table[1:], strict=True):
+        np.testing.assert_array_equal(column, lines[name])
+    assert main([*argv, "-o", "lines.h5"]) == main([*argv, "-o", "lines.csv"]) == main([*argv, "-o", "lines.json"]) == 0
+    xarray = pytest.importorskip("xarray")
+    with xarray.open_dataset("lines.h5", engine="h5netcdf") as data:
+        np.testing.assert_array_equal(data["gradient_flow"], lines["gradient_flow"])
+        assert data["gradient_flow"].dims == ("deltap",) and data.attrs["p"] == 4
+    assert main([*argv, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["deltap"][0] == pytest.approx(0.1)
+    assert main([*argv, "-o", "lines.h5"]) == 2
+    assert "exists and is kept" in capsys.readouterr().err
+    for bad in (["--p", "2", "--deltap", "1"], ["--p", "3", "--deltap", "-1"]):
+        assert main(["threshold", "lines", *bad]) == 2
+    with pytest.raises(SystemExit):
+        main(["threshold", "lines", "--p", "3", "--deltap", "1:2"])
+
+
 def test_simulate(capsys):
     argv = ["simulate", "--p", "3", "--delta2", "0.4", "--deltap", "1", "--m0", "0.2", "--t-max", "0.5"]
     assert main([*argv, "--N", "20", "--samples", "3", "--records", "5", "-o", "sim.h5", "--plot", "sim.png"]) == 0

@@ -75,6 +75,41 @@ def test_discrete_dynamics():
     assert "SoftSphere(strength=10.0)), UnderdampedLangevin(mass=1.0), m0 = 0" in figure._suptitle.get_text()
 
 
+@pytest.mark.parametrize("p", [3, 4])
+def test_phase_diagram(p):
+    deltap = np.geomspace(0.1, 5.0, 9)
+    figure = dmft.plot.phase_diagram(p, deltap)
+    drawn = {line.get_label(): line.get_ydata() for line in lines(figure)}
+    np.testing.assert_array_equal(drawn["gradient flow"], 1 / dmft.thresholds.gradient_flow(p, deltap))
+    with pytest.raises(ValueError, match="names = 'pie'"):
+        dmft.plot.phase_diagram(p, deltap, names=["pie"])
+
+
+def test_complexity_curves():
+    model = dmft.SpikedMatrixTensor(3, 0.7, 1.0)
+    figure = dmft.plot.complexity(model)
+    minima = {line.get_label(): line for line in lines(figure)}["minima"]
+    m, sigma = minima.get_data()
+    np.testing.assert_array_equal(sigma, dmft.landscape.complexity(model, m))
+    assert len(dmft.plot.complexity(model, energies=False).axes) == 1
+    figure = dmft.plot.complexity(dmft.MixedSpin({3: 0.5}))
+    e, sigma = lines(figure)[0].get_data()
+    np.testing.assert_array_equal(sigma, dmft.landscape.complexity(dmft.MixedSpin({3: 0.5}), kind="all", energy=e))
+
+
+def test_state_evolution_and_free_entropy():
+    model = dmft.SpikedMatrixTensor(3, 1.05, 0.5)
+    run = dmft.amp.state_evolution(model, m0=0.3)
+    figure = dmft.plot.state_evolution(run)
+    np.testing.assert_array_equal(lines(figure)[0].get_ydata(), run.m)
+    assert len(lines(figure)) == 1 + len(run.fixed_points)
+    sim = dmft.simulate(model, dmft.AMP(), steps=5, N=30, samples=3, m0=0.3)
+    assert len(dmft.plot.state_evolution({"theory": run, "N = 30": sim}).axes[0].containers) == 1
+    curve, *points = lines(dmft.plot.free_entropy(model))
+    np.testing.assert_array_equal(curve.get_ydata(), dmft.amp.free_entropy(model, curve.get_xdata()))
+    assert len(points) == 3
+
+
 def test_a_failed_run_can_be_plotted():
     with pytest.raises(dmft.SolverError) as info:
         dmft.solve(dmft.MixedSpin({3: 5.0}), dmft.Langevin(), t_max=10.0, integrator=dmft.UniformGrid(dt=0.5))

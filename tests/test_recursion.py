@@ -295,3 +295,41 @@ def test_physical_time():
     np.testing.assert_allclose(dmft.HeavyBall(0.01, 0.9).time(3), [0, 0.1, 0.2])
     np.testing.assert_allclose(dmft.Nesterov(0.04).time(3), [0, 0.2, 0.4])
     assert "time" not in dmft.solve(SOFT, dmft.HeavyBall(0.01, lambda t: 0.9), steps=2).scalars
+
+
+def instability(sol):
+    """Lambda_t, the force along the signal per overlap of the point where it is taken, from m alone:
+    m_{t+1} = m_t + a_t (m_t - m_{t-1}) + alpha_t Lambda_t [m_t + b_t (m_t - m_{t-1})]."""
+    n = len(sol.t) - 1
+    alpha, a, b = (f(n)[1:] for f in (sol.dynamics.learning_rates, sol.dynamics.inertia, sol.dynamics.lookahead))
+    before, now, after = sol.m[:-2], sol.m[1:-1], sol.m[2:]
+    return (after - now - a * (now - before)) / (alpha * (now + b * (now - before)))
+
+
+def late_instability(sol):
+    """Its limit, from Lambda_t = limit + c t^(-nu) at a quarter, half and the whole of the run."""
+    Lambda = instability(sol)
+    early, middle, late = (Lambda[len(Lambda) // k - 1] for k in (4, 2, 1))
+    return late - (late - middle) ** 2 / ((late - middle) - (middle - early))
+
+
+@pytest.mark.parametrize(("dynamics", "resolution"), [(dmft.HeavyBall(0.03, 0.9), 0.015), (dmft.Nesterov(0.03), 0.01)])
+@pytest.mark.parametrize("constraint", [dmft.SoftSphere(10.0), dmft.Sphere("lagrange")])
+@pytest.mark.parametrize("p", [3, 4])
+def test_overlap_grows_below_the_marginality_threshold(p, constraint, dynamics, resolution):
+    # a marginal state has mu = 2 sqrt(Q''); m = 0 is then unstable with Lambda = (kappa - sqrt(Q''))^2 / kappa
+    strength = constraint.strength if constraint.soft else math.inf
+    threshold = dmft.thresholds.gradient_flow(p, 2 / p, strength)
+    delta2 = threshold * np.array([0.7, 0.76, 0.82, 0.88])
+    gaps = []
+    for x in delta2:
+        model = dmft.SpikedMatrixTensor(p, x, 2 / p, constraint)
+        sol = dmft.solve(model, dynamics, steps=1000, m0=1e-250)  # m is linear in m0 and stays small
+        gaps.append(np.sqrt(late_instability(sol) / x))
+    found = dmft.SpikedMatrixTensor(p, delta2[0], 2 / p, constraint)
+    assert dmft.solve(found, dynamics, steps=1000, m0=1e-8).m.max() > 0.3
+    roots = np.roots(np.polyfit(1 / delta2, gaps, 2))
+    measured = 1 / max(roots[roots < 1 / delta2[-1]])
+    assert measured == pytest.approx(threshold, rel=resolution)
+    stuck = dmft.SpikedMatrixTensor(p, 2 * threshold, 2 / p, constraint)
+    assert dmft.solve(stuck, dynamics, steps=1000, m0=1e-8).m.max() < 1e-6
