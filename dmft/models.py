@@ -177,7 +177,7 @@ class SpikedMatrixTensor(GaussianLandscape):
     def __post_init__(self):
         object.__setattr__(self, "p", _check.integer("p", self.p, low=3, high=MAX_ORDER))
         for name in ("delta2", "deltap"):
-            value = _check.real(name, getattr(self, name), above=0, inf=True)
+            value = _check.real(name, getattr(self, name), low=1e-300, inf=True)  # 1/value is finite
             object.__setattr__(self, name, value)
         _constraint(self.constraint)
 
