@@ -34,6 +34,10 @@ def __getattr__(name):
     raise AttributeError(f"module 'dmft' has no attribute {name!r}")
 
 
+def __dir__():
+    return [*globals(), "__version__", "amp", "landscape"]
+
+
 __all__ = [
     "AMP",
     "Annealing",

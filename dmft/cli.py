@@ -38,7 +38,7 @@ from .storage import (
 OK, FAILED, USAGE, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 75, 130
 
 MODEL_FLAGS = ("p", "delta2", "deltap")
-DYNAMICS_FLAGS = ("temperature", "learning_rate", "momentum", "mass", "friction", "initial_velocity")
+DYNAMICS_FLAGS = ("temperature", "learning_rate", "momentum", "mass", "friction", "initial_velocity", "estimator")
 
 
 class UsageError(Exception):
@@ -140,7 +140,7 @@ def number_list(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a comma-separated list of numbers") from None
 
 
-def add_problem(parser):
+def add_problem(parser, dynamics):
     """Flags that say what is solved; shared by solve and simulate."""
     group = parser.add_argument_group("model")
     group.add_argument("--model", choices=list(MODELS), help="default: spiked-matrix-tensor")
@@ -155,10 +155,10 @@ def add_problem(parser):
         help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders",
     )
     group.add_argument("--constraint", choices=list(CONSTRAINTS), help="default: sphere, the hard one")
-    group.add_argument("--strength", type=number, help="of the soft sphere")
+    group.add_argument("--strength", type=number, help="of the soft sphere (implies --constraint soft-sphere)")
     group.add_argument("--method", help="of the hard sphere for discrete dynamics: normalize (default) or lagrange")
     group = parser.add_argument_group("dynamics")
-    group.add_argument("--dynamics", choices=list(DYNAMICS), help="default: langevin")
+    group.add_argument("--dynamics", choices=dynamics, help="default: langevin")
     group.add_argument("--temperature", type=number, help="bath temperature; default 1, of discrete dynamics 0")
     group.add_argument("--learning-rate", type=number, help="of gradient-descent, heavy-ball and nesterov")
     group.add_argument(
@@ -225,7 +225,7 @@ def add_solve(commands):
         "      --learning-rate 0.01 --steps 1000 -o nesterov.h5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_problem(p)
+    add_problem(p, [kind for kind in DYNAMICS if kind != "amp"])
     group = p.add_argument_group("integrator")
     group.add_argument(
         "--integrator",
@@ -273,7 +273,8 @@ def add_simulate(commands):
         description="Simulate the dynamics at finite N: mean and standard error over samples.",
         epilog="example: dmft simulate --p 3 --delta2 0.5 --deltap 1 --m0 0.1 --t-max 5 --N 200 -o sim.h5",
     )
-    add_problem(p)
+    add_problem(p, list(DYNAMICS))
+    p.add_argument("--estimator", choices=("bayes", "ml"), help="of amp, default bayes")
     p.add_argument("--N", type=int, required=True, help="number of variables")
     p.add_argument("--samples", type=int, default=8, help="independent samples, default 8")
     p.add_argument("--dt", type=number, help="time step of continuous dynamics, default 0.02")
@@ -439,7 +440,7 @@ def choose_kind(table, flag, default):
 def set_flags(table, args, names):
     """Flags that were given override the table."""
     for name in names:
-        value = getattr(args, name)
+        value = getattr(args, name, None)  # not every command has every flag
         if value is not None:
             table[name] = value
 
@@ -448,8 +449,12 @@ def solve_spec(args):
     """Spec of ``dmft solve``: that of the problem, integrator and run flags."""
     spec = spec_of(args)
     integrator, run = spec["integrator"], spec["run"]
+    dynamics = DYNAMICS.get(str(spec["dynamics"].get("kind")))
     if args.dynamics is not None:
-        keep_integrator_of(integrator, DYNAMICS[args.dynamics])
+        keep_integrator_of(integrator, dynamics)
+    for name in ("dt", "rtol"):
+        if dynamics is not None and dynamics.discrete and getattr(args, name) is not None:
+            raise UsageError(f"--{name} is not allowed: {dynamics.kind} is discrete in time, its recursion has no step")
     if args.dt is not None or args.rtol is not None:
         integrator.pop("dt", None)
         integrator.pop("rtol", None)
@@ -564,7 +569,7 @@ def finish(args, solution, out, checkpoint):
 
     interrupted = solution.status == "interrupted"
     if interrupted and checkpoint is not None and checkpoint.exists() and "SIGINT" not in solution.message:
-        say(args, f"{solution.message}; dmft resume {checkpoint} continues")
+        say(args, f"{solution.message}; dmft resume {checkpoint} -o {out} continues")
         if args.json:
             print(json.dumps({**summary(solution), "checkpoint": str(checkpoint)}))
         return CHECKPOINTED

@@ -384,8 +384,9 @@ class HeavyBall(Iteration):
     - Exponential moving average: v_{t+1} = beta v_t + (1 - beta) grad H(x_t), x_{t+1} = x_t - eta v_{t+1}:
       alpha = eta (1 - beta).
 
-    The physical time (scalar ``time``, constant momentum only) is the sum of alpha_t / (1 - beta), the
-    unit in which the friction of the massive dynamics it approximates is 1; see ``underdamped``.
+    The physical time (scalar ``time``, constant momentum only) of iterate k > 0 is
+    (sum_{t<k} alpha_t + alpha_k/2) / (1 - beta): in the unit in which the friction of the massive
+    dynamics it approximates is 1 (see ``underdamped``), x_k is that motion at this time, to second order.
 
     Parameters
     ----------
@@ -422,7 +423,7 @@ class HeavyBall(Iteration):
         return _values("momentum", self.momentum, steps, low=0)
 
     def time(self, steps):
-        """Sum of alpha_t/(1 - beta), (steps,); None unless the momentum is constant and below 1."""
+        """Time of the massive dynamics, (steps,); None unless the momentum is constant and below 1."""
         return _friction_time(self, steps)
 
     def underdamped(self, dt):
@@ -466,7 +467,7 @@ class Nesterov(Iteration):
     - Exponential moving average: v_{t+1} = beta v_t + (1 - beta) grad H(z_t), x_{t+1} = x_t - eta v_{t+1}:
       alpha = eta (1 - beta).
 
-    The physical time (scalar ``time``) is the sum of alpha_t / (1 - beta) for a constant momentum, and
+    The physical time (scalar ``time``) is that of ``HeavyBall`` for a constant momentum, and
     tau = sum of sqrt(alpha_t) for the two schedules, with which, at constant alpha, the iteration
     approximates d2x/dtau2 + (3/tau) dx/dtau = -grad H.
 
@@ -523,7 +524,7 @@ class Nesterov(Iteration):
         return self.inertia(steps)
 
     def time(self, steps):
-        """Sum of alpha_t/(1 - beta) for a constant momentum, of sqrt(alpha_t) for the schedules, (steps,)."""
+        """As ``HeavyBall.time`` for a constant momentum, sum of sqrt(alpha_t) for the schedules, (steps,)."""
         if self.momentum is None or self.momentum == "lambda":
             return np.concatenate([[0.0], np.cumsum(np.sqrt(self.learning_rates(steps)))[:-1]])
         return _friction_time(self, steps)
@@ -577,10 +578,16 @@ class AMP:
 
 
 def _friction_time(dynamics, steps):
-    """Sum of alpha_t/(1 - beta) for a constant momentum beta < 1, else None."""
+    """Time in the unit in which the friction is 1, for a constant momentum beta < 1, else None.
+
+    From rest x_k is the massive motion at the middle of step k, to second order; a half kick, half the
+    learning rate at step 0, moves this to its beginning.
+    """
     if callable(dynamics.momentum) or dynamics.momentum == 1:
         return None
-    return Iteration.time(dynamics, steps) / (1 - dynamics.momentum)
+    middle = Iteration.time(dynamics, steps) + dynamics.learning_rates(steps) / 2
+    middle[0] = 0.0
+    return middle / (1 - dynamics.momentum)
 
 
 def _settled(name, value):

@@ -22,7 +22,9 @@ def _figure(width=6.0, height=4.0, columns=1, rows=1):
 def _short(thing):
     """Like repr, without arguments that have their default value."""
     given = [f for f in fields(thing) if f.default is MISSING or getattr(thing, f.name) != f.default]
-    return f"{type(thing).__name__}({', '.join(f'{f.name}={getattr(thing, f.name)!r}' for f in given)})"
+    values = {f.name: getattr(thing, f.name) for f in given}
+    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in values.items()}
+    return f"{type(thing).__name__}({', '.join(f'{k}={v}' for k, v in texts.items())})"
 
 
 def _title(figure, solution):
@@ -50,9 +52,25 @@ def _round(times):
     return np.unique([float(f"{t:.2g}") for t in times])
 
 
+def _clock(solutions):
+    """Times of a solution for an axis shared by ``solutions``: iterations only if all of them iterate."""
+    mixed = len({s.dynamics.discrete for s in solutions}) == 2
+
+    def times(solution):
+        if not (mixed and solution.dynamics.discrete):
+            return solution.t
+        if "time" not in solution.scalars:
+            raise ValueError(
+                f"{solution.dynamics!r} has no physical time: it cannot share an axis with continuous dynamics"
+            )
+        return solution.scalars["time"]
+
+    return times
+
+
 def _time_axis(axes, solutions, log):
     """The longest time axis; iterations where no solution is continuous in time."""
-    t = max((s.t for s in solutions), key=lambda t: t[-1])
+    t = max(map(_clock(solutions), solutions), key=lambda t: t[-1])
     if log and len(t) > 1:
         axes.set_xscale("log")
         axes.set_xlim(t[1], t[-1])
@@ -61,22 +79,23 @@ def _time_axis(axes, solutions, log):
     axes.set_xlabel("iteration" if all(s.dynamics.discrete for s in solutions) else "t")
 
 
-def _curve(axes, solution, name, label, **style):
+def _curve(axes, solution, name, label, t=None, **style):
     """A scalar; with error bars where the solution has standard errors."""
-    y = solution.scalars[name]
+    t, y = solution.t if t is None else t, solution.scalars[name]
     if name in solution.stderr:
-        axes.errorbar(solution.t, y, solution.stderr[name], fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
+        axes.errorbar(t, y, solution.stderr[name], fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
     else:
-        axes.plot(solution.t, y, label=label, **style)
+        axes.plot(t, y, label=label, **style)
 
 
 def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
+    times = _clock(list(solutions.values()))
     for label, solution in solutions.items():
-        _curve(axes, solution, name, label)
+        _curve(axes, solution, name, label, times(solution))
     if log_y:
         axes.set_yscale("log")
     axes.set_ylabel(ylabel)
-    _time_axis(axes, solutions.values(), log_t)
+    _time_axis(axes, list(solutions.values()), log_t)
     if len(solutions) > 1:
         axes.legend()
 
@@ -131,6 +150,8 @@ def waiting_times(solution, count=5):
 
 def _needs(solution, name):
     function = getattr(solution, name)
+    if function is None and "N" in solution.stats:
+        raise ValueError(f"a simulation has no {name}: use that of solve")
     if function is None or not function.complete or len(solution.t) < 3:
         raise ValueError(f"the plot needs all rows of {name}: solve without save_at, and more than two times")
     return function
@@ -195,7 +216,7 @@ def _fdt(axes, solution, t=None):
     last = solution.t[-1]
     for end in [*_round(np.geomspace(last / 50, last, 4))[:-1], last] if t is None else np.atleast_1d(t):
         s, chi = _integrated_response(R, min(end, last), discrete)
-        axes.plot(C(s[-1], s), chi, label=f"t = {s[-1]:.3g}")
+        axes.plot(C(s[-1], s), chi, label=f"t = {s[-1]:.4g}")
         largest = max(largest, chi.max())
     if T > 0:
         x = np.array([0.0, C(last, last)])
@@ -303,7 +324,8 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
     )
     for name in names:
         _check.choice("names", name, tuple(LINE_LABELS))
-        axes.plot(deltap, signal[name], label=LINE_LABELS[name])
+        present = np.isfinite(lines[name])  # inf: at every Delta_2, there is no line
+        axes.plot(deltap, np.where(present, signal[name], np.nan), label=LINE_LABELS[name])
     axes.set_xscale("log")
     axes.set_xlim(deltap[0], deltap[-1])
     axes.set_ylim(0.0, top)
@@ -341,7 +363,8 @@ def complexity(model, *, energies=True):
         ("minima", "minima"),
     ):
         sigma = landscape.complexity(model, m, kind=kind)
-        left.plot(m, np.where(np.isfinite(sigma), sigma, np.nan), label=label)
+        if np.any(np.isfinite(sigma)):
+            left.plot(m, np.where(np.isfinite(sigma), sigma, np.nan), "--" if kind == "saddles" else "-", label=label)
     left.axhline(0.0, color="k", lw=0.7)
     minima = float(landscape.complexity(model, m).max())
     top = float(landscape.complexity(model, m, kind="all").max())
@@ -411,6 +434,7 @@ def state_evolution(run):
                 axes.axhline(point.m, color=line.get_color(), lw=0.8, ls="-" if point.stable else ":", alpha=0.6)
         else:
             _curve(axes, one, "m", label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("iteration")
     axes.set_ylabel("overlap")
     if isinstance(run, StateEvolution):

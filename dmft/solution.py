@@ -332,6 +332,8 @@ class Solution:
         """
         if not self.dynamics.discrete:
             raise ValueError(f"lookahead is not defined for {self.dynamics!r}")
+        if self.R is None and "N" in self.stats:
+            raise ValueError("a simulation has no response: use lookahead of the solution of solve")
         if self.R is None or not self.R.complete:
             raise ValueError("lookahead needs all rows of C and R: those of solve without save_at")
         n = len(self.t)

@@ -400,7 +400,8 @@ class Job:
                 self._save_checkpoint()
         event = self._terminal(1) if status == "finished" else None
         if event is not None:
-            status, message = "event", f"{event.event!r} at t = {event.time!r}"
+            at = "iteration" if self.problem.dynamics.discrete else "t ="
+            status, message = "event", f"{event.event.name} crossed {event.event.level:g} at {at} {event.time:.10g}"
         return self._solution(status, message, began, cpu)
 
     def _stop_message(self, signals, stop, seconds):

@@ -164,6 +164,9 @@ def test_simulate_discrete_dynamics():
     sim = dmft.load("s.h5")
     assert sim.t.tolist() == [0, 3, 6, 9, 12] and sim.dynamics == dmft.HeavyBall(0.05, 0.5)
     assert "gradient_norm" in sim.stderr
+    argv = ["simulate", "--p", "3", "--delta2", "0.4", "--deltap", "1", "--m0", "0.2", "--dynamics", "amp", "--N", "30"]
+    assert main([*argv, "--estimator", "ml", "--steps", "4", "--samples", "2", "-o", "a.h5", "--quiet"]) == 0
+    assert dmft.load("a.h5").dynamics == dmft.AMP("ml")
 
 
 def test_amp(capsys):
@@ -353,7 +356,7 @@ def test_ctrl_c_leaves_a_usable_partial_file():
 def test_signals_write_a_checkpoint_and_exit_75(number, tmp_path):
     code, err = start_and_signal([*LONG, "--checkpoint", "c.ckpt"], number)
     assert code == 75, err
-    assert "dmft resume c.ckpt continues" in err
+    assert "dmft resume c.ckpt -o run.h5 continues" in err
     assert not (tmp_path / "run.h5").exists()
     assert main(["resume", "c.ckpt", "-o", "run.h5", "--time-limit", "0.5", "--quiet"]) == 75
 

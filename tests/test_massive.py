@@ -311,6 +311,7 @@ def test_without_half_kick_the_heavy_ball_is_half_a_step_ahead():
         sol = dmft.solve(model, dynamics.heavy_ball(dt, half_kick=False), steps=round(3 / dt), m0=0.2)
         errors.append(np.abs(sol.m - exact.interpolate("m", dt * sol.t)).max())
         shifted.append(np.abs(sol.m - exact.interpolate("m", dt * (sol.t + 0.5)))[1:].max())
+        np.testing.assert_allclose(sol.scalars["time"][1:], dt * (sol.t + 0.5)[1:])
     assert 0.9 < np.polyfit(np.log(steps), np.log(errors), 1)[0] < 1.1
     assert 1.9 < np.polyfit(np.log(steps), np.log(shifted), 1)[0] < 2.1
 

@@ -66,13 +66,18 @@ def test_discrete_dynamics():
     tau = line.get_xdata()
     np.testing.assert_array_equal(tau, np.round(tau))
     np.testing.assert_allclose(line.get_ydata(), sol.C.values[(10 + tau).astype(int), 10])
+    massive = dmft.UnderdampedLangevin(1.0, 1.0, 0.0)
+    ball = dmft.solve(model, massive.heavy_ball(0.1), steps=20)
+    figure = dmft.plot.energy({"ball": ball, "massive": dmft.solve(model, massive, t_max=2.0)})
+    np.testing.assert_array_equal(lines(figure)[0].get_xdata(), ball.scalars["time"])
+    assert figure.axes[0].get_xlabel() == "t"
     short = dmft.solve(model, dmft.Nesterov(0.01), steps=3)
     assert len(lines(dmft.plot.correlation(short))) == 2  # t_w = 1 and 2
     for t_w in (80.0, 90.0, -1.0):
         with pytest.raises(ValueError, match=r"t_w = .* is not allowed"):
             dmft.plot.correlation(sol, t_w=t_w)
     figure = dmft.plot.overview(dmft.solve(model, dmft.UnderdampedLangevin(1.0), t_max=2.0))
-    assert "SoftSphere(strength=10.0)), UnderdampedLangevin(mass=1.0), m0 = 0" in figure._suptitle.get_text()
+    assert "SoftSphere(strength=10.0)), UnderdampedLangevin(mass=1), m0 = 0" in figure._suptitle.get_text()
 
 
 @pytest.mark.parametrize("p", [3, 4])

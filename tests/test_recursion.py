@@ -292,7 +292,9 @@ def test_names_of_the_scalars_depend_on_the_kinds_alone(model, dynamics):
 def test_physical_time():
     descent = dmft.solve(SOFT, dmft.GradientDescent(lambda t: 0.01 * (1 + t)), steps=4).scalars["time"]
     np.testing.assert_allclose(descent, [0, 0.01, 0.03, 0.06, 0.1])
-    np.testing.assert_allclose(dmft.HeavyBall(0.01, 0.9).time(3), [0, 0.1, 0.2])
+    np.testing.assert_allclose(dmft.HeavyBall(0.01, 0.9).time(3), [0, 0.15, 0.25])
+    massive = dmft.UnderdampedLangevin(0.95, 1.0, 0.0)
+    np.testing.assert_allclose(massive.heavy_ball(0.1).time(4), [0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose(dmft.Nesterov(0.04).time(3), [0, 0.2, 0.4])
     assert "time" not in dmft.solve(SOFT, dmft.HeavyBall(0.01, lambda t: 0.9), steps=2).scalars
 

@@ -13,8 +13,9 @@ def figures():
     """Figures by name."""
     model = dmft.SpikedMatrixTensor(p=3, delta2=0.7, deltap=1.0)
     hard = dmft.SpikedMatrixTensor(p=3, delta2=1.05, deltap=0.5)
-    theory = dmft.amp.state_evolution(model, m0=0.3)
-    sim = dmft.simulate(model, dmft.AMP(), steps=len(theory.m) - 1, N=400, samples=16, m0=0.3, workers=2)
+    easy = dmft.SpikedMatrixTensor(p=3, delta2=0.3, deltap=1.0)
+    theory = dmft.amp.state_evolution(easy, m0=0.1)
+    sim = dmft.simulate(easy, dmft.AMP(), steps=len(theory.m) - 1, N=400, samples=16, m0=0.1, workers=2)
     return {
         "phase_diagram_p3": dmft.plot.phase_diagram(3),
         "phase_diagram_p4": dmft.plot.phase_diagram(4),
