@@ -47,7 +47,7 @@ def integer(name, value, *, low=None, high=None):
 
 def choice(name, value, allowed):
     """One of a fixed set of values."""
-    if value not in allowed:
+    if not isinstance(value, (str, int)) or value not in allowed:
         raise ValueError(f"{name} = {value!r} is not allowed: choose one of {', '.join(map(repr, allowed))}")
     return value
 

@@ -22,7 +22,8 @@ from .models import PhaseRetrieval, Sphere, SpikedMatrixTensor
 
 ESTIMATORS = ("bayes", "ml")
 ROUNDING = np.finfo(float).eps
-SMALLEST = 1e-100  # noise: no square or ratio overflows
+SMALLEST = 1e-100  # noise of phase retrieval: no square or ratio overflows
+RESOLVED = 1e-25  # noise of the spiked model: below, fixed points are 1 up to rounding
 
 
 @dataclass(frozen=True)
@@ -376,7 +377,7 @@ def _roots(function, breaks, rounding=lambda x: 0.0):
     for i in range(len(breaks) - 1):
         left, right = values[i], values[i + 1]
         if (left < 0 < right) or (right < 0 < left):
-            root = brentq(function, breaks[i], breaks[i + 1], xtol=1e-300, rtol=4 * ROUNDING)
+            root = brentq(function, breaks[i], breaks[i + 1], xtol=1e-300, rtol=4 * ROUNDING, maxiter=10000)
             found.append((root, math.copysign(1.0, right)))
         if right == 0 and left != 0 and i + 2 < len(breaks):
             found.append((breaks[i + 1], 0.0))
@@ -404,8 +405,8 @@ class _Spiked:
     def __init__(self, model):
         self.model, self.p = model, model.p
         self.a, self.b = 1 / model.delta2, 1 / model.deltap
-        if self.a + self.b > 1 / SMALLEST:
-            raise ValueError(f"delta2 and deltap must be at least {SMALLEST} for AMP, got {model!r}")
+        if self.a + self.b > 1 / RESOLVED:
+            raise ValueError(f"delta2 and deltap must be at least {RESOLVED} for AMP, got {model!r}")
 
     def slope_of_field(self, m):
         """r(m) = Q'(m)/m."""
@@ -715,7 +716,7 @@ class _Phase:
     """Bayes-optimal phase retrieval, m = q; ``drift`` has the sign of q' - q at 0 < q < 1."""
 
     def __init__(self, model):
-        self.alpha, self.noise = model.alpha, _noise(model.noise)
+        self.alpha, self.noise = _check.real("alpha", model.alpha, above=0, high=1 / SMALLEST), _noise(model.noise)
 
     def step(self, q):
         S = 1 - q + self.noise

@@ -791,6 +791,7 @@ def command_lines(args):
     check_new(args, args.out, args.plot)
     if args.plot is not None:
         check_figure(args.plot)
+        plot.plotted_axis(args.deltap)
     table = {"deltap": np.array(args.deltap), **thresholds.lines(args.p, np.array(args.deltap))}
     suffix = ".json" if args.json and args.out is None else ".csv" if args.out is None else args.out.suffix
     if suffix == ".h5":

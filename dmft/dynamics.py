@@ -386,7 +386,8 @@ class HeavyBall(Iteration):
 
     The physical time (scalar ``time``, constant momentum only) of iterate k > 0 is
     (sum_{t<k} alpha_t + alpha_k/2) / (1 - beta): in the unit in which the friction of the massive
-    dynamics it approximates is 1 (see ``underdamped``), x_k is that motion at this time, to second order.
+    dynamics it approximates is 1 (see ``underdamped``), x_k is that motion at this time, to second order
+    (on the hard sphere with ``Sphere("lagrange")``; normalising is slower, see ``Sphere``).
 
     Parameters
     ----------

@@ -689,6 +689,7 @@ def _tops(field, kind, grid):
     return left
 
 
+@np.errstate(divide="ignore", over="ignore")  # towards m = +-1, where only the sign matters
 def _slope(field, m, kind):
     """dSigma/dm of the maximum over y: the partial derivative there."""
     place = _Place.of(field, m)

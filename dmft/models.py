@@ -25,7 +25,9 @@ class Sphere:
         How a discrete dynamics comes back to the sphere after the step to u:
         ``"normalize"``, x = u / |u| sqrt(N); or ``"lagrange"``, x = u - theta z along the point
         z at which the gradient was taken, |x|^2 = N (for heavy ball the second-order scheme of
-        the constrained massive dynamics).  Continuous dynamics do not depend on it.
+        the constrained massive dynamics).  Normalising also shortens the step: it divides learning
+        rate and momentum by 1 + alpha mu, which slows a heavy ball markedly where alpha mu is not
+        small against 1 - beta.  Continuous dynamics do not depend on the method.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """Plots (needs the ``plot`` extra, matplotlib).  Every function returns a matplotlib Figure."""
 
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from textwrap import wrap
 
@@ -291,6 +292,15 @@ LINE_LABELS = {
 }
 
 
+def plotted_axis(deltap):
+    """The finite values of Delta_p in order, at least two."""
+    values = np.unique(np.atleast_1d(np.asarray(deltap, dtype=float)))
+    values = values[np.isfinite(values)]
+    if values.size < 2:
+        raise ValueError(f"deltap = {deltap!r} is not allowed for a plot: give at least two different finite values")
+    return values
+
+
 def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
     """Every line of ``dmft.thresholds`` in the plane (Delta_p, 1/Delta_2).
 
@@ -311,7 +321,7 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
     """
     from . import thresholds
 
-    deltap = np.geomspace(0.05, 10.0, 200) if deltap is None else np.asarray(deltap, dtype=float)
+    deltap = np.geomspace(0.05, 10.0, 200) if deltap is None else plotted_axis(deltap)
     lines = thresholds.lines(p, deltap)
     figure, ((axes,),) = _figure(7.0, 5.0)
     signal = {name: 1.0 / lines[name] for name in lines if name in LINE_LABELS}  # 1/inf = 0
@@ -367,7 +377,7 @@ def complexity(model, *, energies=True):
             left.plot(m, np.where(np.isfinite(sigma), sigma, np.nan), "--" if kind == "saddles" else "-", label=label)
     left.axhline(0.0, color="k", lw=0.7)
     minima = float(landscape.complexity(model, m).max())
-    top = float(landscape.complexity(model, m, kind="all").max())
+    top = max(float(landscape.complexity(model, m, kind="all").max()), 1e-3)
     left.set_yscale("symlog", linthresh=max(minima, 1e-4))  # minima are far fewer than critical points
     left.set_ylim(-top, 2.0 * top)
     left.set_xlabel("overlap m")
@@ -391,9 +401,10 @@ def _complexity_map(figure, axes, model, m):
     if sigma.max() > 0:
         axes.contour(m, e, np.maximum(sigma, -10.0), levels=[0.0], colors="k", linewidths=0.8)
     shown = np.argwhere(sigma > -top)
-    (low, first), (high, last) = shown.min(axis=0), shown.max(axis=0)
-    axes.set_xlim(m[first] - 0.05, m[last] + 0.05)
-    axes.set_ylim(e[low] - 0.05 * width, e[high] + 0.05 * width)
+    if shown.size:
+        (low, first), (high, last) = shown.min(axis=0), shown.max(axis=0)
+        axes.set_xlim(m[first] - 0.05, m[last] + 0.05)
+        axes.set_ylim(e[low] - 0.05 * width, e[high] + 0.05 * width)
     figure.colorbar(image, ax=axes, label=r"$\Sigma(m, e)$ of minima")
     axes.set_xlabel("overlap m")
     axes.set_ylabel("energy e per N")
@@ -425,6 +436,7 @@ def state_evolution(run):
     """
     from .amp import StateEvolution
 
+    _check.instance("run", run, (StateEvolution, Mapping), "a StateEvolution or a mapping {label: run}")
     runs = {"": run} if isinstance(run, StateEvolution) else dict(run)
     figure, ((axes,),) = _figure()
     for label, one in runs.items():
@@ -452,7 +464,10 @@ def free_entropy(models):
     from . import amp
     from .models import SpikedMatrixTensor
 
+    _check.instance("models", models, (SpikedMatrixTensor, Mapping), "a SpikedMatrixTensor or {label: model}")
     models = {_short(models): models} if isinstance(models, SpikedMatrixTensor) else dict(models)
+    if not models:
+        raise ValueError("models = {} is not allowed: give at least one")
     figure, ((axes,),) = _figure()
     m = np.linspace(0.0, 0.999, 1000)
     for label, model in models.items():

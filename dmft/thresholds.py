@@ -798,7 +798,8 @@ def _plateau_fold(p, d, temperature):
     v^3 (1-v)^(p-3) = 2 T^2 Delta_p/((p-1)(p-2)), v = 1-q.  Where there is none: (1, 0); Delta_2 is
     ``inf`` where the tensor alone has a plateau.
     """
-    level = np.minimum(2 * temperature * temperature * d / ((p - 1) * (p - 2)), 1.0)
+    with np.errstate(over="ignore"):  # then there is none
+        level = np.minimum(2 * temperature * temperature * d / ((p - 1) * (p - 2)), 1.0)
     exists = level < (3 / p) ** 3 * ((p - 3) / p) ** (p - 3)
     v = _bisect(lambda v: v**3 * (1 - v) ** (p - 3) - level, np.cbrt(level), 3 / p)
     kappa = (p - 1) / (2 * d) * (1 - v) ** (p - 3) * (p * v - 2)

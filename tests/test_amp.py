@@ -536,7 +536,7 @@ SOFT = dmft.SpikedMatrixTensor(3, 0.5, 1.0, constraint=dmft.SoftSphere(10.0))
         (lambda: amp.state_evolution(MODEL, steps=2.0), TypeError, "steps must be an integer"),
         (lambda: amp.state_evolution(MODEL, tol=-1), ValueError, "tol = -1"),
         (lambda: amp.state_evolution(dmft.SpikedMatrixTensor(3, INF, INF), "ml"), ValueError, "must be finite"),
-        (lambda: amp.state_evolution(dmft.SpikedMatrixTensor(3, 1e-200, 1.0)), ValueError, "at least 1e-100"),
+        (lambda: amp.state_evolution(dmft.SpikedMatrixTensor(3, 1e-200, 1.0)), ValueError, "at least 1e-25"),
         (
             lambda: amp.state_evolution(PhaseRetrieval(1.0), "ml"),
             ValueError,
@@ -586,3 +586,14 @@ def test_repr_can_be_pasted_back():
     for thing in (AMP("ml"), AMP(), PhaseRetrieval(1.2, 0.1)):
         assert eval(repr(thing), {"AMP": AMP, "PhaseRetrieval": PhaseRetrieval}) == thing
         hash(thing)
+
+
+@pytest.mark.parametrize(
+    ("p", "delta2", "deltap"), [(5, 1.0, 1e-24), (3, 2.0, 1e-24), (4, np.inf, 1e-20), (8, 1.0, 1e40)]
+)
+@pytest.mark.parametrize("estimator", ["bayes", "ml"])
+def test_extreme_noise(p, delta2, deltap, estimator):
+    points = amp.fixed_points(dmft.SpikedMatrixTensor(p, delta2, deltap), estimator)
+    assert points[0].m == 0
+    if deltap < 1:  # the high fixed point is there, at 1 up to rounding
+        assert points[-1].stable and points[-1].m > 1 - 1e-9

@@ -88,6 +88,10 @@ def test_phase_diagram(p):
     np.testing.assert_array_equal(drawn["gradient flow"], 1 / dmft.thresholds.gradient_flow(p, deltap))
     with pytest.raises(ValueError, match="names = 'pie'"):
         dmft.plot.phase_diagram(p, deltap, names=["pie"])
+    for bad in (1.0, [], [1.0, np.inf]):
+        with pytest.raises(ValueError, match=r"deltap = .* is not allowed for a plot"):
+            dmft.plot.phase_diagram(p, bad)
+    assert dmft.plot.phase_diagram(p, [5.0, 0.1, np.inf]).axes[0].get_xlim() == (0.1, 5.0)
 
 
 def test_complexity_curves():
@@ -97,6 +101,9 @@ def test_complexity_curves():
     m, sigma = minima.get_data()
     np.testing.assert_array_equal(sigma, dmft.landscape.complexity(model, m))
     assert len(dmft.plot.complexity(model, energies=False).axes) == 1
+    for strong in (dmft.SpikedMatrixTensor(3, 1e-6, 1e-6), dmft.SpikedMatrixTensor(3, 0.01, np.inf)):
+        low, high = dmft.plot.complexity(strong).axes[0].get_ylim()
+        assert low < 0 < high
     figure = dmft.plot.complexity(dmft.MixedSpin({3: 0.5}))
     e, sigma = lines(figure)[0].get_data()
     np.testing.assert_array_equal(sigma, dmft.landscape.complexity(dmft.MixedSpin({3: 0.5}), kind="all", energy=e))
@@ -113,6 +120,9 @@ def test_state_evolution_and_free_entropy():
     curve, *points = lines(dmft.plot.free_entropy(model))
     np.testing.assert_array_equal(curve.get_ydata(), dmft.amp.free_entropy(model, curve.get_xdata()))
     assert len(points) == 3
+    for draw in (dmft.plot.free_entropy, dmft.plot.state_evolution):
+        with pytest.raises(TypeError, match="must be a"):
+            draw(3)
 
 
 def test_a_failed_run_can_be_plotted():
