@@ -18,9 +18,9 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
 from . import _check
+from .dynamics import ESTIMATORS
 from .models import PhaseRetrieval, Sphere, SpikedMatrixTensor
 
-ESTIMATORS = ("bayes", "ml")
 ROUNDING = np.finfo(float).eps
 SMALLEST = 1e-100  # noise of phase retrieval: no square or ratio overflows
 RESOLVED = 1e-25  # noise of the spiked model: below, fixed points are 1 up to rounding

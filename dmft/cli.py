@@ -18,7 +18,7 @@ import numpy as np
 
 from . import plot
 from . import spec as specs
-from .dynamics import DYNAMICS
+from .dynamics import DYNAMICS, ESTIMATORS
 from .errors import FileFormatError, SolverError
 from .integrators import INTEGRATORS
 from .models import CONSTRAINTS, MODELS, PhaseRetrieval, SpikedMatrixTensor
@@ -274,7 +274,7 @@ def add_simulate(commands):
         epilog="example: dmft simulate --p 3 --delta2 0.5 --deltap 1 --m0 0.1 --t-max 5 --N 200 -o sim.h5",
     )
     add_problem(p, list(DYNAMICS))
-    p.add_argument("--estimator", choices=("bayes", "ml"), help="of amp, default bayes")
+    p.add_argument("--estimator", choices=ESTIMATORS, help="of amp, default bayes")
     p.add_argument("--N", type=int, required=True, help="number of variables")
     p.add_argument("--samples", type=int, default=8, help="independent samples, default 8")
     p.add_argument("--dt", type=number, help="time step of continuous dynamics, default 0.02")
@@ -332,7 +332,7 @@ def add_amp(commands):
     p.add_argument("--deltap", type=number, help="noise of the tensor (inf: no tensor)")
     p.add_argument("--alpha", type=number, help="phase retrieval with alpha d measurements instead")
     p.add_argument("--noise", type=number, help="variance of the noise of phase retrieval, default 0")
-    p.add_argument("--estimator", choices=("bayes", "ml"), default="bayes", help="default bayes")
+    p.add_argument("--estimator", choices=ESTIMATORS, default="bayes", help="default bayes")
     p.add_argument("--m0", type=number, default=1e-6, help="overlap of the start, default 1e-6")
     p.add_argument("--plot", type=Path, metavar="FIGURE", help="draw the trajectory (.png, .pdf, .svg)")
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
@@ -484,10 +484,7 @@ def check_outputs(args, default, *checkpoints):
 
     out = args.out or Path(default)
     paths = [out] + ([args.plot] if args.plot is not None else [])
-    for path in paths:
-        check_writable(path)
-        if path.exists() and not args.overwrite:
-            raise UsageError(f"{path} exists and is kept: choose another name or add --overwrite")
+    check_new(args, *paths)
     everything = [path.resolve() for path in (*paths, *checkpoints)]
     for path in everything:
         if everything.count(path) > 1:
@@ -555,8 +552,6 @@ def deliver(args, solution, out):
             + " (m relative, others absolute)",
         )
     if args.plot is not None:
-        from . import plot
-
         save_figure(plot.make(solution), args.plot)
         say(args, f"wrote {args.plot}")
     if args.json:
@@ -715,9 +710,7 @@ def command_plot(args):
     if args.kind not in plot.KINDS:
         raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(plot.KINDS)}")
     out = args.out or args.file.with_suffix(".png")
-    if out.exists() and not args.overwrite:
-        raise UsageError(f"{out} exists and is kept: choose another name or add --overwrite")
-    check_writable(out)
+    check_new(args, out)
     check_figure(out)
     save_figure(plot.make(load(args.file), args.kind), out)
     print(out)

@@ -531,6 +531,9 @@ class Nesterov(Iteration):
         return _friction_time(self, steps)
 
 
+ESTIMATORS = ("bayes", "ml")  # of message passing
+
+
 @dataclass(frozen=True)
 class AMP:
     """Approximate message passing of the spiked matrix-tensor model, for ``simulate``.
@@ -571,7 +574,7 @@ class AMP:
     temperature = 0.0
 
     def __post_init__(self):
-        _check.choice("estimator", self.estimator, ("bayes", "ml"))
+        _check.choice("estimator", self.estimator, ESTIMATORS)
 
     def time(self, steps):
         """None: the iterations have no physical time."""

@@ -319,7 +319,7 @@ class Solution:
         ------
         ValueError
             For continuous dynamics, and if not all rows were kept, x_{-1} differs from x_0, or the
-        momentum was a Python function that a file could not hold.
+            momentum was a Python function that a file could not hold.
 
         Examples
         --------

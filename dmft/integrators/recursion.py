@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _check
-from ..equations import RecursionEquations, taylor
+from ..equations import taylor
 from ..errors import SolverError
 from ..solution import linear_blocks
 from .machine import available_memory, instruction_set, usable_threads
@@ -43,7 +43,6 @@ class ExactRecursion:
     threads: int = 1
 
     kind = "exact-recursion"
-    solves = RecursionEquations
 
     def __post_init__(self):
         object.__setattr__(self, "threads", _check.integer("threads", self.threads, low=1, high=64))

@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import _check
 from ..dynamics import SCHEDULES
-from ..equations import TwoTimeEquations, taylor
+from ..equations import taylor
 from ..errors import SolverError
 from ..interpolation import PANEL
 from .machine import available_memory, instruction_set, usable_threads
@@ -68,7 +68,6 @@ class UniformGrid:
 
     kind = "uniform-grid"
     order = 8
-    solves = TwoTimeEquations
 
     def __post_init__(self):
         if self.dt is not None and self.rtol is not None:
