@@ -14,12 +14,13 @@ from .dynamics import (
     Langevin,
     Nesterov,
     Piecewise,
+    StochasticGradientDescent,
     UnderdampedLangevin,
 )
 from .errors import FileFormatError, SolverError
 from .events import Crossing
 from .integrators import ExactRecursion, UniformGrid
-from .models import MixedSpin, PhaseRetrieval, SoftSphere, Sphere, SpikedMatrixTensor
+from .models import MixedSpin, PhaseRetrieval, Ridge, SoftSphere, Sphere, SpikedMatrixTensor
 from .simulation import simulate
 from .solution import Solution, TwoTime
 from .solve import Checkpoint, Step, resume, solve
@@ -55,12 +56,14 @@ __all__ = [
     "Nesterov",
     "PhaseRetrieval",
     "Piecewise",
+    "Ridge",
     "SoftSphere",
     "Solution",
     "SolverError",
     "Sphere",
     "SpikedMatrixTensor",
     "Step",
+    "StochasticGradientDescent",
     "TwoTime",
     "UnderdampedLangevin",
     "UniformGrid",

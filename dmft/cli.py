@@ -733,7 +733,7 @@ def amp_model(args):
         for name, value in spiked.items():
             if value is not None:
                 raise UsageError(f"--{name} does not go with --alpha (phase retrieval)")
-        return PhaseRetrieval(args.alpha, args.noise or 0.0)
+        return PhaseRetrieval(args.alpha, noise=args.noise or 0.0)
     if args.noise is not None:
         raise UsageError("--noise needs --alpha (phase retrieval)")
     missing = [f"--{name}" for name, value in spiked.items() if value is None]

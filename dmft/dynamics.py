@@ -531,6 +531,119 @@ class Nesterov(Iteration):
         return _friction_time(self, steps)
 
 
+@dataclass(frozen=True)
+class StochasticGradientDescent(Iteration):
+    """Stochastic gradient descent on the measurements of ``PhaseRetrieval``,
+
+        x_{t+1} = x_t + beta (x_t - x_{t-1}) - alpha_t sum_mu (s_mu(t)/b) grad l_mu(z_t),
+
+    where s_mu(t) is 1 if measurement mu is in the batch of step t and 0 otherwise, <s> = b, and
+    z_t = x_t, or x_t + beta (x_t - x_{t-1}) with ``nesterov``.  The factor 1/b makes the mean step that of
+    gradient descent (arXiv:2103.04902 has none: multiply their learning rate by b).
+
+    Without ``persistence_time`` every step draws a new batch.  With it (persistent SGD) each s_mu is a
+    stationary two-state chain with the rates of arXiv:2103.04902,
+
+        0 -> 1 with probability alpha_t / tau,   1 -> 0 with probability (1 - b) alpha_t / (b tau),
+
+    so that a batch lives for a finite physical time, the sum of the learning rates; tau = alpha/b draws
+    new batches.
+
+    Parameters
+    ----------
+    learning_rate : float or callable
+        alpha > 0, or a function of the step t = 0, 1, ...
+    batch_fraction : float
+        0 < b <= 1.
+    momentum : float
+        0 <= beta <= 1.
+    nesterov : bool
+        Take the gradient at the look-ahead point.
+    persistence_time : float, optional
+        tau > 0; both probabilities must be at most 1 at every step.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.StochasticGradientDescent(learning_rate=0.01, batch_fraction=0.5, persistence_time=1.0)
+    StochasticGradientDescent(learning_rate=0.01, batch_fraction=0.5, momentum=0.0, nesterov=False, \
+persistence_time=1.0)
+    """
+
+    learning_rate: float
+    batch_fraction: float
+    momentum: float = 0.0
+    nesterov: bool = False
+    persistence_time: float | None = None
+
+    kind = "stochastic-gradient-descent"
+    temperature = 0.0
+
+    def __post_init__(self):
+        if not callable(self.learning_rate):
+            object.__setattr__(self, "learning_rate", _check.real("learning_rate", self.learning_rate, above=0))
+        fraction = _check.real("batch_fraction", self.batch_fraction, above=0, high=1)
+        object.__setattr__(self, "batch_fraction", fraction)
+        object.__setattr__(self, "momentum", _check.real("momentum", self.momentum, low=0, high=1))
+        _check.instance("nesterov", self.nesterov, bool, "True or False")
+        if self.persistence_time is not None:
+            tau = _check.real("persistence_time", self.persistence_time, above=0)
+            object.__setattr__(self, "persistence_time", tau)
+            if not callable(self.learning_rate):
+                self.turnover(1)
+
+    @property
+    def looks_ahead(self):
+        """Whether the gradient is taken at another point than the iterate."""
+        return self.nesterov and self.momentum > 0
+
+    def inertia(self, steps):
+        """a_t = beta, t = 0..steps-1."""
+        return np.full(steps, self.momentum)
+
+    def lookahead(self, steps):
+        """b_t = beta with ``nesterov``, t = 0..steps-1."""
+        return np.full(steps, self.momentum if self.nesterov else 0.0)
+
+    def turnover(self, steps):
+        """Probabilities (enter, leave) that a measurement enters or leaves the batch after step t, (2, steps).
+
+        Raises
+        ------
+        ValueError
+            If the persistence time is too short for a learning rate: a probability above 1.
+        """
+        b = self.batch_fraction
+        if self.persistence_time is None:
+            return np.array([np.full(steps, b), np.full(steps, 1 - b)])
+        enter = self.learning_rates(steps) / self.persistence_time
+        out = np.array([enter, enter * (1 - b) / b])
+        if np.max(out) > 1:
+            t = int(np.argmax(out.max(axis=0)))
+            least = float(self.learning_rates(steps)[t] * max(1.0, (1 - b) / b))
+            raise ValueError(
+                f"persistence_time = {self.persistence_time!r} is not allowed: with the learning rate of step {t} "
+                f"it must be >= {least!r}"
+            )
+        return out
+
+    def batches(self, steps, size, rng):
+        """The weights s/b of ``size`` measurements, one array for each step.
+
+        Examples
+        --------
+        >>> import dmft, numpy
+        >>> dynamics = dmft.StochasticGradientDescent(0.01, batch_fraction=0.25)
+        >>> sorted(set(next(dynamics.batches(1, 50, numpy.random.default_rng(0))).tolist()))
+        [0.0, 4.0]
+        """
+        enter, leave = self.turnover(steps)
+        batch = rng.random(size) < self.batch_fraction
+        for t in range(steps):
+            yield batch / self.batch_fraction
+            batch = rng.random(size) < np.where(batch, 1 - leave[t], enter[t])
+
+
 ESTIMATORS = ("bayes", "ml")  # of message passing
 
 
@@ -618,5 +731,15 @@ def _values(name, value, steps, **bounds):
 
 
 DYNAMICS = {
-    cls.kind: cls for cls in (Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall, Nesterov, AMP)
+    cls.kind: cls
+    for cls in (
+        Langevin,
+        GradientFlow,
+        UnderdampedLangevin,
+        GradientDescent,
+        HeavyBall,
+        Nesterov,
+        StochasticGradientDescent,
+        AMP,
+    )
 }

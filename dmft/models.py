@@ -1,16 +1,19 @@
-"""Models: the landscapes.  A model knows its covariance function Q and its constraint, and
+"""Models: the landscapes.  A model knows its covariance function Q or its loss, and its constraint;
 nothing about time.
 
-All models are Gaussian fields with covariance N Q(x.x'/N), with or without a planted signal x*;
-the planted part of the energy is -N Q(m), m = x.x*/N.  The constraint holds |x|^2 at or near N.
+``SpikedMatrixTensor`` and ``MixedSpin`` are Gaussian fields with covariance N Q(x.x'/N), with or
+without a planted signal x*; the planted part of the energy is -N Q(m), m = x.x*/N.  The energy of
+``PhaseRetrieval`` is a sum of losses over Gaussian measurements.  The constraint holds |x|^2 at or
+near N, or is a weight decay.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 
 import numpy as np
 
 from . import _check
+from .losses import LOSSES, METHODS
 
 MAX_ORDER = 63
 
@@ -80,7 +83,40 @@ class SoftSphere:
         return self.strength * (squared_norm - 1)
 
 
-CONSTRAINTS = {cls.kind: cls for cls in (Sphere, SoftSphere)}
+@dataclass(frozen=True)
+class Ridge:
+    """Weight decay: the penalty strength/2 |x|^2 is added to the energy (``PhaseRetrieval`` only).
+
+    Parameters
+    ----------
+    strength : float
+        At least 0; 0 leaves the weights free.
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.PhaseRetrieval(alpha=3.0, constraint=dmft.Ridge(0.1)).constraint
+    Ridge(strength=0.1)
+    """
+
+    strength: float
+
+    kind = "ridge"
+    soft = True
+
+    def __post_init__(self):
+        object.__setattr__(self, "strength", _check.real("strength", self.strength, low=0))
+
+    def energy(self, squared_norm):
+        """Penalty per N at |x|^2/N = ``squared_norm``."""
+        return self.strength / 2 * squared_norm
+
+    def multiplier(self, squared_norm):
+        """mu: the penalty force is -mu x."""
+        return self.strength
+
+
+CONSTRAINTS = {cls.kind: cls for cls in (Sphere, SoftSphere, Ridge)}
 
 
 def _constraint(value):
@@ -88,7 +124,7 @@ def _constraint(value):
 
 
 class GaussianLandscape:
-    """Common part of the models: the polynomial Q(x) = sum_k g_k x^k.
+    """Common part of the Gaussian fields: the polynomial Q(x) = sum_k g_k x^k.
 
     Subclasses define ``coefficients`` (``{k: g_k}``, k >= 2, non-zero g_k only), ``planted`` and
     ``constraint``.
@@ -243,22 +279,33 @@ class MixedSpin(GaussianLandscape):
 
 @dataclass(frozen=True)
 class PhaseRetrieval:
-    """Phase retrieval with real Gaussian data: magnitudes of random projections of a signal.
+    """Phase retrieval with real Gaussian data: find a signal from the magnitudes of its projections.
 
-        y = |z + sqrt(noise) xi|,   z = x.w*/sqrt(d),   n = alpha d measurements
+        L(w) = sum_mu l(h_mu, y_mu),   h = w.x/sqrt(d),   y = w*.x/sqrt(d) + sqrt(noise) xi
 
-    with x, xi and w* of independent standard normal components.  For ``dmft.amp.state_evolution``
-    (Bayes-optimal); ``solve`` and ``simulate`` do not take it.
+    over n = alpha d measurements x of independent standard normal components, |w*|^2 = d.  The loss
+    l is a sum, not a mean, and even in y for phase retrieval; any other loss makes it the learning of
+    another Gaussian single-index model.  Start: w_0 = m0 w* + sqrt(1 - m0^2) w_perp.
 
-    Sources: Barbier et al., "Phase Transitions, Optimal Errors and Optimality of Message-Passing in
-    Generalized Linear Models" (arXiv:1708.03395); Sarao Mannelli et al. (arXiv:2006.06997).
+    Sources: Sarao Mannelli et al., "Complex Dynamics in Simple Neural Networks" (arXiv:2006.06997);
+    Mignacco, Urbani, Zdeborova, "Stochasticity helps to navigate rough landscapes" (arXiv:2103.04902).
+    State evolution (``dmft.amp``) sees |y| only and does not depend on the loss: Barbier et al.
+    (arXiv:1708.03395).
 
     Parameters
     ----------
     alpha : float
         Measurements per unknown n/d, positive.
+    loss : str or loss
+        ``"quartic"``, (h^2 - y^2)^2/4; ``"normalized"``, (h^2 - y^2)^2/(a + y^2); ``"square"``,
+        (h - y)^2/2; or an object with the methods ``value``, ``first`` and ``second`` of (h, y): l and
+        its derivatives in h, vectorised.
+    a : float, optional
+        Of the normalized loss, positive; default 1.
     noise : float
         Variance of the noise, at least 0.
+    constraint : Sphere, SoftSphere or Ridge
+        Default ``Sphere()``.
 
     Raises
     ------
@@ -268,12 +315,17 @@ class PhaseRetrieval:
     Examples
     --------
     >>> import dmft
-    >>> dmft.PhaseRetrieval(alpha=1.2)
-    PhaseRetrieval(alpha=1.2, noise=0.0)
+    >>> dmft.PhaseRetrieval(alpha=3.0)
+    PhaseRetrieval(alpha=3.0)
+    >>> dmft.PhaseRetrieval(alpha=3.0, loss="normalized", a=0.5, constraint=dmft.Ridge(0.1))
+    PhaseRetrieval(alpha=3.0, loss='normalized', a=0.5, constraint=Ridge(strength=0.1))
     """
 
     alpha: float
+    loss: object = "quartic"
+    a: float | None = None
     noise: float = 0.0
+    constraint: Sphere | SoftSphere | Ridge = Sphere()
 
     kind = "phase-retrieval"
     planted = True
@@ -281,6 +333,41 @@ class PhaseRetrieval:
     def __post_init__(self):
         object.__setattr__(self, "alpha", _check.real("alpha", self.alpha, above=0))
         object.__setattr__(self, "noise", _check.real("noise", self.noise, low=0))
+        self._check_loss()
+        if self.loss == "normalized":
+            a = LOSSES["normalized"]() if self.a is None else LOSSES["normalized"](self.a)
+            object.__setattr__(self, "a", a.a)
+        elif self.a is not None:
+            raise ValueError(f"a = {self.a!r} is not allowed: it belongs to loss = 'normalized', not {self.loss!r}")
+        kinds = tuple(CONSTRAINTS.values())
+        _check.instance("constraint", self.constraint, kinds, "Sphere(...), SoftSphere(...) or Ridge(...)")
+
+    def _check_loss(self):
+        """A name, or an object with the methods of a loss; ours are known by their names."""
+        if isinstance(self.loss, str):
+            _check.choice("loss", self.loss, tuple(LOSSES))
+        elif type(self.loss) in LOSSES.values():
+            if self.a is not None:
+                raise ValueError(f"a = {self.a!r} is not allowed beside loss = {self.loss!r}")
+            object.__setattr__(self, "a", getattr(self.loss, "a", None))
+            object.__setattr__(self, "loss", self.loss.kind)
+        elif isinstance(self.loss, type) or not all(callable(getattr(self.loss, name, None)) for name in METHODS):
+            raise TypeError(
+                f"loss must be {', '.join(map(repr, LOSSES))} or an object with the methods "
+                f"{', '.join(METHODS)} of (h, y), got {self.loss!r}"
+            )
+
+    def __repr__(self):
+        """As pasted back; what has its default value is not written."""
+        shown = [f for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default]
+        return f"PhaseRetrieval({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
+
+    @property
+    def loss_function(self):
+        """The loss as an object."""
+        if not isinstance(self.loss, str):
+            return self.loss
+        return LOSSES[self.loss](self.a) if self.loss == "normalized" else LOSSES[self.loss]()
 
 
-MODELS = {cls.kind: cls for cls in (SpikedMatrixTensor, MixedSpin)}
+MODELS = {cls.kind: cls for cls in (SpikedMatrixTensor, MixedSpin, PhaseRetrieval)}

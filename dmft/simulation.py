@@ -28,6 +28,7 @@ from .errors import SolverError
 from .models import GaussianLandscape
 from .solution import Solution, linear
 from .solve import check_channels, check_duration, check_overlap
+from .steps import returning
 
 DEFAULT_DT = 0.02
 
@@ -275,7 +276,10 @@ class _Iterates:
         if variance > 0:
             total = total + math.sqrt(variance) * self.sample.rng.standard_normal(len(total))
         free = self.x + a * move + alpha * total
-        self.following, mu = self.constrain(free, self.z, alpha, self.steps)
+        try:
+            self.following, mu = self.constrain(free, self.z, alpha, self.sample.n)
+        except SolverError as error:
+            raise SolverError(f"step {self.steps}: {error}", time=self.steps) from None
         self.mu = self.sample.penalty_multiplier(self.z) if self.sample.soft else mu
 
     def measure(self):
@@ -325,32 +329,6 @@ class _MessagePassing:
         return {**scalars, "squared_norm": x @ x / n, "gradient_norm": slope @ slope / n}
 
 
-def _unconstrained(free, z, alpha, step):
-    """The soft sphere."""
-    return free, None
-
-
-def _normalize(free, z, alpha, step):
-    """Back to the sphere along the radius, and mu."""
-    scale = math.sqrt(free @ free / len(free))
-    return free / scale, (scale - 1) / alpha
-
-
-def _lagrange(free, z, alpha, step):
-    """Back to the sphere along z, where the gradient was taken, and mu."""
-    n = len(free)
-    U, w, E = free @ free / n, free @ z / n, z @ z / n
-    radicand = w**2 - E * (U - 1)
-    if radicand < 0:
-        raise SolverError(
-            f'Sphere("lagrange"): step {step} leaves the sphere too far to come back along z: '
-            'use a smaller learning_rate or Sphere("normalize")',
-            time=step,
-        )
-    theta = (w - math.sqrt(radicand)) / E
-    return free - theta * z, theta / alpha
-
-
 def _stepping_rule(model, dynamics, dt, steps):
     """The rule as a function of the sample."""
     if isinstance(dynamics, AMP):
@@ -359,11 +337,9 @@ def _stepping_rule(model, dynamics, dt, steps):
         return partial(_Massive, dynamics=dynamics, dt=dt)
     if not dynamics.discrete:
         return partial(_Overdamped, dynamics=dynamics, dt=dt)
-    methods = {"normalize": _normalize, "lagrange": _lagrange}
-    constrain = _unconstrained if model.constraint.soft else methods[model.constraint.method]
     # one step more than is made: mu and the gradient of the last iterate belong to it
     schedule = [f(steps + 1) for f in (dynamics.learning_rates, dynamics.inertia, dynamics.lookahead, dynamics.noise)]
-    return partial(_Iterates, schedule=schedule, constrain=constrain, dynamics=dynamics)
+    return partial(_Iterates, schedule=schedule, constrain=returning(model.constraint), dynamics=dynamics)
 
 
 @dataclass(frozen=True)

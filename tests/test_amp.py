@@ -371,9 +371,9 @@ def test_spinodals_with_noise(noise, upper, lower):
         assert gauss_legendre_alpha(1 - spinodal.q, noise) == pytest.approx(spinodal.alpha, rel=1e-12)
         low, high = (gauss_legendre_alpha((1 - spinodal.q) * factor, noise) for factor in (0.98, 1.02))
         assert (low < spinodal.alpha) == (high < spinodal.alpha) == (expected is upper)
-    inside = PhaseRetrieval((upper[0] + lower[0]) / 2, noise)
+    inside = PhaseRetrieval((upper[0] + lower[0]) / 2, noise=noise)
     assert [point.stability for point in amp.fixed_points(inside)] == ["unstable", "stable", "unstable", "stable"]
-    assert len(amp.fixed_points(PhaseRetrieval(lower[0] - 1e-6, noise))) == 2
+    assert len(amp.fixed_points(PhaseRetrieval(lower[0] - 1e-6, noise=noise))) == 2
 
 
 def test_end_of_the_hard_phase():
@@ -392,7 +392,7 @@ def test_end_of_the_hard_phase():
 @pytest.mark.parametrize("noise", [0.0, 1e-4, 1e-3, 0.1])
 def test_phase_retrieval_iteration(noise):
     for alpha in (0.3, 0.8, 1.05, 1.12, 1.2, 2.0):
-        model = PhaseRetrieval(alpha, noise)
+        model = PhaseRetrieval(alpha, noise=noise)
         for m0 in (1e-3, 0.97):
             run = amp.state_evolution(model, m0=m0, steps=1000, tol=1e-9)
             if run.iterations is None:  # slow: near a spinodal
@@ -543,7 +543,7 @@ SOFT = dmft.SpikedMatrixTensor(3, 0.5, 1.0, constraint=dmft.SoftSphere(10.0))
             "estimator = 'ml' is not allowed for Phase",
         ),
         (lambda: amp.state_evolution(PhaseRetrieval(1.0), "x"), ValueError, "estimator = 'x'"),
-        (lambda: amp.state_evolution(PhaseRetrieval(1.0, 1e-200)), ValueError, "noise = 1e-200"),
+        (lambda: amp.state_evolution(PhaseRetrieval(1.0, noise=1e-200)), ValueError, "noise = 1e-200"),
         (lambda: amp.free_entropy(MODEL, 1.0), ValueError, "m contains 1.0"),
         (lambda: amp.free_entropy(MODEL, [0.1, -0.2]), ValueError, "m contains -0.2"),
         (lambda: amp.free_entropy(MODEL, "x"), TypeError, "m must be a number"),
@@ -553,7 +553,7 @@ SOFT = dmft.SpikedMatrixTensor(3, 0.5, 1.0, constraint=dmft.SoftSphere(10.0))
         (lambda: amp.phase_retrieval_alpha(0.5, -1.0), ValueError, "noise = -1.0"),
         (lambda: amp.phase_retrieval_spinodals("x"), TypeError, "noise must be a real number"),
         (lambda: PhaseRetrieval(0.0), ValueError, "alpha = 0.0"),
-        (lambda: PhaseRetrieval(1.0, -0.1), ValueError, "noise = -0.1"),
+        (lambda: PhaseRetrieval(1.0, noise=-0.1), ValueError, "noise = -0.1"),
         (lambda: PhaseRetrieval("1"), TypeError, "alpha must be a real number"),
         (lambda: AMP("map"), ValueError, "estimator = 'map'"),
         (lambda: dmft.solve(MODEL, AMP(), steps=5), ValueError, "no two-time equations: use dmft.amp.state_evolution"),
@@ -583,7 +583,7 @@ def test_overflow_is_an_error():
 
 
 def test_repr_can_be_pasted_back():
-    for thing in (AMP("ml"), AMP(), PhaseRetrieval(1.2, 0.1)):
+    for thing in (AMP("ml"), AMP(), PhaseRetrieval(1.2, noise=0.1)):
         assert eval(repr(thing), {"AMP": AMP, "PhaseRetrieval": PhaseRetrieval}) == thing
         hash(thing)
 
