@@ -6,9 +6,11 @@ Couplings have the exact covariance of the model at every N: channel k of the Ga
 
 with independent standard normal T and no symmetry, so that the covariance of V is N Q(x.x'/N)
 diagonals included.  Only the sums of T over permutations matter; they are drawn directly.
+Phase retrieval has the measurements of ``dmft.measurements``.
 
-A ``_Sample`` is the landscape and the start; a stepping rule (``_Overdamped``, ``_Massive``,
-``_Iterates``, ``_MessagePassing``, chosen in ``_stepping_rule``) moves on it.
+A sample (``_Sample`` of a Gaussian field, ``_MeasuredSample``) is the landscape and the start; a stepping
+rule (``_Overdamped``, ``_Massive``, ``_Iterates``, ``_BatchIterates``, ``_MessagePassing``, chosen in
+``_stepping_rule``) moves on it.
 """
 
 import math
@@ -20,17 +22,18 @@ from itertools import combinations_with_replacement, pairwise
 
 import numpy as np
 
-from . import _check
+from . import _check, measurements
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import AMP, DYNAMICS, UnderdampedLangevin
+from .dynamics import AMP, DYNAMICS, StochasticGradientDescent, UnderdampedLangevin
 from .errors import SolverError
-from .models import GaussianLandscape
+from .models import GaussianLandscape, PhaseRetrieval, SoftSphere
 from .solution import Solution, linear
 from .solve import check_channels, check_duration, check_overlap
 from .steps import returning
 
 DEFAULT_DT = 0.02
+OBSERVED = {"success_overlap": 0.99, "eigenvalues": 0}  # arguments of phase retrieval with their defaults
 
 
 def monomials(n, order):
@@ -67,22 +70,22 @@ def _scale_by_permutations(a, n, order):
         position += length
 
 
-class _Sample:
-    """One disorder and start: forces, energies and what is measured of a configuration."""
+class _AnySample:
+    """Common part of the samples: start, constraint, and what is measured of a configuration.
 
-    def __init__(self, model, annealing, n, m0, seed):
-        self.rng = np.random.Generator(np.random.PCG64DXSM(seed))
-        self.n, self.annealing = n, annealing
+    ``force`` of a subclass gives -grad H at x with the energies per N, by name.
+    """
+
+    def __init__(self, model, n, m0, rng):
+        self.rng, self.n = rng, n
         self.planted = model.planted
         self.constraint, self.soft = model.constraint, model.constraint.soft
-        self.channels = {k: (g, draw_channel(self.rng, n, k, g)) for k, g in model.coefficients.items()}
         self.signal = np.zeros(n)
-        self.signal[0] = math.sqrt(n)  # any direction: the couplings are isotropic
-        across = self.rng.standard_normal(n)
+        self.signal[0] = math.sqrt(n)  # any direction: the disorder is isotropic
+        across = rng.standard_normal(n)
         across[0] = 0.0
         self.across = across / np.linalg.norm(across)
         self.start = m0 * self.signal + math.sqrt(n * (1 - m0**2)) * self.across
-        self._buffer = np.empty(n)
 
     def velocity(self, size):
         """Random velocity of root mean square ``size``.
@@ -97,8 +100,50 @@ class _Sample:
         v -= (v @ self.across) * self.across
         return v * (size * math.sqrt(self.n) / np.linalg.norm(v))
 
+    def with_penalty(self, x, force, energies):
+        """Force and energies of the landscape with those of a soft constraint."""
+        if self.soft:
+            force -= self.penalty_multiplier(x) * x
+            energies["energy_penalty"] = self.constraint.energy(x @ x / self.n)
+        return force, energies
+
+    def overlap(self, x):
+        """m, 0 without a signal."""
+        return x[0] / math.sqrt(self.n) if self.planted else 0.0
+
+    def penalty_multiplier(self, x):
+        """mu of a soft constraint: the penalty force is -mu x."""
+        return self.constraint.multiplier(x @ x / self.n)
+
+    def gradient_norm(self, x, force):
+        """Squared norm per N of the gradient at x, on the hard sphere of its part along the sphere."""
+        slope = force if self.soft else force - (force @ x / (x @ x)) * x
+        return slope @ slope / self.n
+
+    def scalars(self, x, mu, energies):
+        """What is recorded of a configuration under every dynamics."""
+        out = {"m": self.overlap(x), "mu": mu, "energy": sum(energies.values()), **energies}
+        if self.soft:
+            out["squared_norm"] = x @ x / self.n
+        return out
+
+    def continuous_scalars(self, x, force, kinetic, energies):
+        """What is recorded under every continuous dynamics; ``kinetic`` is T, or M K with a mass."""
+        mu = self.penalty_multiplier(x) if self.soft else kinetic + force @ x / self.n
+        return self.scalars(x, mu, energies)
+
+
+class _Sample(_AnySample):
+    """Couplings of a Gaussian field, and a start."""
+
+    def __init__(self, model, annealing, n, m0, seed):
+        rng = _generator(seed)
+        self.annealing = annealing
+        self.channels = {k: (g, draw_channel(rng, n, k, g)) for k, g in model.coefficients.items()}
+        super().__init__(model, n, m0, rng)
+        self._buffer = np.empty(n)
+
     def force(self, x, t=0.0):
-        """-grad H at x, and the energies per N of the channels and of the penalty, by name."""
         from ._finite_n import gradient
 
         m = self.overlap(x)
@@ -112,33 +157,57 @@ class _Sample:
             if self.planted:
                 energies[f"energy_{k}"] -= beta * g * m**k
                 total += beta * k * g * m ** (k - 1) * self.signal
-        if self.soft:
-            total -= self.penalty_multiplier(x) * x
-            energies["energy_penalty"] = self.constraint.energy(x @ x / self.n)
-        return total, energies
+        return self.with_penalty(x, total, energies)
 
-    def overlap(self, x):
-        """m, 0 without a signal."""
-        return x[0] / math.sqrt(self.n) if self.planted else 0.0
 
-    def penalty_multiplier(self, x):
-        """mu of the soft sphere: the penalty force is -mu x."""
-        return self.constraint.multiplier(x @ x / self.n)
+class _MeasuredSample(_AnySample):
+    """Measurements of a signal, and a start."""
 
-    def multiplier(self, x, force, kinetic):
-        """mu of a continuous dynamics; on the hard sphere ``kinetic`` is T, or M K with a mass."""
-        return self.penalty_multiplier(x) if self.soft else kinetic + force @ x / self.n
+    def __init__(self, model, n, m0, seed, success_overlap, eigenvalues):
+        rng = _generator(seed)
+        self.data = measurements.Measurements(model, n, rng)
+        super().__init__(model, n, m0, rng)
+        self.model, self.success_overlap, self.eigenvalues = model, success_overlap, eigenvalues
+
+    def force(self, x, t=0.0, weights=None):
+        """As for every sample; ``weights`` of the measurements are for the force alone."""
+        total, loss = self.data.force(x, weights)
+        return self.with_penalty(x, total, {"train_loss": self.data.n / self.n * loss})
 
     def scalars(self, x, mu, energies):
-        """What is recorded of a configuration under every dynamics."""
-        out = {"m": self.overlap(x), "mu": mu, "energy": sum(energies.values()), **energies}
-        if self.soft:
-            out["squared_norm"] = x @ x / self.n
+        out = super().scalars(x, mu, energies)
+        out["train_loss"] *= self.n / self.data.n  # the mean, not its part of the energy
+        m, q = out["m"], x @ x / self.n
+        out["squared_norm"] = q
+        out["population_loss"] = measurements.population_loss(self.model, m, q)
+        out["error"] = 1 + q - 2 * abs(m)
+        out["success"] = float(abs(m) >= self.success_overlap * math.sqrt(q))
+        if self.eigenvalues:
+            out.update(self._curvatures(x))
         return out
+
+    def continuous_scalars(self, x, force, kinetic, energies):
+        out = super().continuous_scalars(x, force, kinetic, energies)
+        return {**out, "gradient_norm": self.gradient_norm(x, force)}
+
+    def _curvatures(self, x):
+        """The lowest eigenvalues of the Hessian of H at x, on the hard sphere along the sphere."""
+        hessian = self.data.hessian(x)
+        if isinstance(self.constraint, SoftSphere):  # its multiplier changes along x
+            hessian += 2 * self.constraint.strength / self.n * np.outer(x, x)
+        mu = self.penalty_multiplier(x) if self.soft else self.data.force(x)[0] @ x / self.n
+        hessian[np.diag_indices(self.n)] += mu
+        values, vector = measurements.lowest_eigenpairs(hessian, self.eigenvalues, None if self.soft else x)
+        out = {f"hessian_{i}": value for i, value in enumerate(values, start=1)}
+        return {**out, "hessian_overlap": (vector @ self.signal) ** 2 / self.n}
+
+
+def _generator(seed):
+    return np.random.Generator(np.random.PCG64DXSM(seed))
 
 
 class _Flat:
-    """Free motion, for the soft sphere."""
+    """Free motion, for soft constraints."""
 
     @staticmethod
     def project(x):
@@ -212,7 +281,7 @@ class _Overdamped:
 
     def measure(self):
         force, energies = self.sample.force(self.x, self.steps * self.dt)
-        return self.sample.scalars(self.x, self.sample.multiplier(self.x, force, self.temperature), energies)
+        return self.sample.continuous_scalars(self.x, force, self.temperature, energies)
 
 
 class _Massive:
@@ -246,8 +315,7 @@ class _Massive:
     def measure(self):
         n, x, v = len(self.x), self.x, self.v
         K, V = v @ v / n, x @ v / n
-        mu = self.sample.multiplier(x, self.force, self.mass * K)
-        return {**self.sample.scalars(x, mu, self.energies), "K": K, "V": V}
+        return {**self.sample.continuous_scalars(x, self.force, self.mass * K, self.energies), "K": K, "V": V}
 
 
 class _Iterates:
@@ -271,7 +339,7 @@ class _Iterates:
         alpha, a, b, variance = (values[self.steps] for values in self.schedule)
         move = self.x - self.before
         self.z = self.x + b * move
-        self.force, self.energies = self.sample.force(self.z)
+        self.force, self.energies = self._gradient()
         total = self.force
         if variance > 0:
             total = total + math.sqrt(variance) * self.sample.rng.standard_normal(len(total))
@@ -282,16 +350,31 @@ class _Iterates:
             raise SolverError(f"step {self.steps}: {error}", time=self.steps) from None
         self.mu = self.sample.penalty_multiplier(self.z) if self.sample.soft else mu
 
+    def _gradient(self):
+        """Force of the step, and the energies at z."""
+        return self.sample.force(self.z)
+
     def measure(self):
         n, z = self.sample.n, self.z
         energies = self.sample.force(self.x)[1] if self.ahead else self.energies
-        slope = self.force if self.sample.soft else self.force - (self.force @ z / (z @ z)) * z
-        out = {**self.sample.scalars(self.x, self.mu, energies), "gradient_norm": slope @ slope / n}
+        out = self.sample.scalars(self.x, self.mu, energies)
+        out["gradient_norm"] = self.sample.gradient_norm(z, self.force)
         if self.ahead:
             out["m_lookahead"] = self.sample.overlap(z)
             out["energy_lookahead"] = sum(self.energies.values())
             out["squared_norm_lookahead"] = z @ z / n
         return out
+
+
+class _BatchIterates(_Iterates):
+    """Stochastic gradient descent: the force of every step is that of its batch."""
+
+    def __init__(self, sample, schedule, constrain, dynamics):
+        self.batches = dynamics.batches(len(schedule[0]), sample.data.n, sample.rng)
+        super().__init__(sample, schedule, constrain, dynamics)
+
+    def _gradient(self):
+        return self.sample.force(self.z, weights=next(self.batches))
 
 
 class _MessagePassing:
@@ -339,15 +422,17 @@ def _stepping_rule(model, dynamics, dt, steps):
         return partial(_Overdamped, dynamics=dynamics, dt=dt)
     # one step more than is made: mu and the gradient of the last iterate belong to it
     schedule = [f(steps + 1) for f in (dynamics.learning_rates, dynamics.inertia, dynamics.lookahead, dynamics.noise)]
-    return partial(_Iterates, schedule=schedule, constrain=returning(model.constraint), dynamics=dynamics)
+    rule = _BatchIterates if isinstance(dynamics, StochasticGradientDescent) else _Iterates
+    return partial(rule, schedule=schedule, constrain=returning(model.constraint), dynamics=dynamics)
 
 
 @dataclass(frozen=True)
 class _Plan:
     """Checked arguments of ``simulate``.
 
-    ``dt`` is the step that is made, ``recorded`` are the recorded steps and ``t`` their times;
-    ``settings`` are the arguments that a spec holds.
+    ``sample`` makes the sample of a seed, ``disorder`` is the memory of one in bytes.  ``dt`` is the step that
+    is made, ``recorded`` are the recorded steps and ``t`` their times; ``settings`` are the arguments that
+    a spec holds.
     """
 
     model: object
@@ -357,6 +442,8 @@ class _Plan:
     samples: int
     seed: int
     workers: int
+    sample: object
+    disorder: int
     dt: float
     recorded: np.ndarray
     t: np.ndarray
@@ -368,13 +455,12 @@ class _Plan:
 
     @property
     def bytes(self):
-        """Memory of the couplings and of C."""
-        couplings = sum(monomials(self.N, k) for k in self.model.orders)
-        return min(self.workers, self.samples) * 8 * couplings + self.samples * 8 * len(self.t) ** 2
+        """Memory of the disorder and of C."""
+        return min(self.workers, self.samples) * self.disorder + self.samples * 8 * len(self.t) ** 2
 
     def run(self, rule, seed, tick):
         """One sample: the scalars by name and C on the recorded times."""
-        sample = _Sample(self.model, self.dynamics.annealing, self.N, self.m0, seed)
+        sample = self.sample(seed=seed)
         path = np.empty((len(self.t), self.N))
         rows = []
         with np.errstate(over="ignore", invalid="ignore"):  # found by the checks
@@ -400,11 +486,9 @@ class _Plan:
         raise SolverError(f"the values overflow at t = {t:.4g}: use a smaller dt", time=t)
 
 
-def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers):
+def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers, success_overlap, eigenvalues):
     """The plan, from arguments as the user gave them."""
-    from ._finite_n import max_order
-
-    _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
+    _check.instance("model", model, (GaussianLandscape, PhaseRetrieval), "a model, e.g. SpikedMatrixTensor(...)")
     _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
     t_max, steps = check_duration(dynamics, t_max, steps)
     if N is None:
@@ -414,21 +498,60 @@ def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, w
     N = _check.integer("N", N, low=3)
     samples = _check.integer("samples", samples, low=2)
     records = _check.integer("records", records, low=2)
+    m0 = check_overlap(model, m0)
+    success_overlap = _check.real("success_overlap", success_overlap, above=0, high=1)
+    eigenvalues = _check.integer("eigenvalues", eigenvalues, low=0, high=N - 1)
+    observed = {"success_overlap": success_overlap, "eigenvalues": eigenvalues}
+    observed = {name: value for name, value in observed.items() if value != OBSERVED[name]}
+    parts = _measured if isinstance(model, PhaseRetrieval) else _coupled
+    sample, disorder = parts(model, dynamics, steps, N, m0, observed)
     if dynamics.discrete:
         grid = _discrete_grid(steps, records)
     else:
-        dt = _default_dt(model, t_max) if dt is None else _check.real("dt", dt, above=0, high=t_max)
+        dt = _default_dt(model, t_max, N) if dt is None else _check.real("dt", dt, above=0, high=t_max)
         grid = _continuous_grid(t_max, dt, records)
-    m0 = check_overlap(model, m0)
+    seed = _check.integer("seed", seed, low=0)
+    workers = _check.integer("workers", workers, low=1)
+    settings = dict(t_max=t_max, steps=steps, N=N, samples=samples, dt=dt, records=records, seed=seed, **observed)
+    return _Plan(model, dynamics, m0, N, samples, seed, workers, sample, disorder, *grid, settings)
+
+
+def _coupled(model, dynamics, steps, N, m0, observed):
+    """Sample of a Gaussian field as a function of the seed, and its memory in bytes."""
+    from ._finite_n import max_order
+
+    for name, value in observed.items():
+        raise ValueError(f"{name} = {value!r} is not allowed for {type(model).__name__}: only for PhaseRetrieval")
+    if isinstance(dynamics, StochasticGradientDescent):
+        raise ValueError(
+            f"dynamics = {dynamics!r} is not allowed for {type(model).__name__}, which has no measurements: "
+            "only for PhaseRetrieval"
+        )
     if isinstance(dynamics, AMP):
         _check_message_passing(model, dynamics, m0)
     check_channels(model, dynamics)
-    seed = _check.integer("seed", seed, low=0)
-    workers = _check.integer("workers", workers, low=1)
     if max(model.orders, default=2) > max_order:
         raise ValueError(f"order {max(model.orders)} is too large to simulate: at most {max_order}")
-    settings = dict(t_max=t_max, steps=steps, N=N, samples=samples, dt=dt, records=records, seed=seed)
-    return _Plan(model, dynamics, m0, N, samples, seed, workers, *grid, settings)
+    sample = partial(_Sample, model, dynamics.annealing, N, m0)
+    return sample, 8 * sum(monomials(N, k) for k in model.orders)
+
+
+def _measured(model, dynamics, steps, N, m0, observed):
+    """Sample of phase retrieval as a function of the seed, and its memory in bytes."""
+    if isinstance(dynamics, AMP):
+        raise TypeError(
+            f"model must be a SpikedMatrixTensor(...) for {dynamics!r}, got {model!r}: use dmft.amp.state_evolution"
+        )
+    if dynamics.annealing is not None:
+        raise ValueError("annealing is not allowed for PhaseRetrieval: it has no channels")
+    n = measurements.count(model, N)
+    if n < 1:
+        raise ValueError(f"alpha = {model.alpha!r} with N = {N} is not allowed: there are no measurements")
+    if isinstance(dynamics, StochasticGradientDescent):
+        dynamics.turnover(steps + 1)  # refuses too short a persistence time
+    observed = {**OBSERVED, **observed}
+    numbers = n * N + (2 * N**2 if observed["eigenvalues"] else 0)
+    return partial(_MeasuredSample, model, N, m0, **observed), 8 * numbers
 
 
 def _check_message_passing(model, dynamics, m0):
@@ -440,10 +563,14 @@ def _check_message_passing(model, dynamics, m0):
         raise ValueError(f"m0 = {m0!r} is not allowed for {dynamics!r}: it is |x|^2/N of the start, which must be > 0")
 
 
-def _default_dt(model, t_max):
-    """A step that resolves the penalty too."""
-    stiff = 0.1 / model.constraint.strength if model.constraint.soft else DEFAULT_DT
-    return min(DEFAULT_DT, stiff, t_max)
+def _default_dt(model, t_max, N):
+    """A step that resolves penalty and losses too."""
+    limits = [DEFAULT_DT, t_max]
+    if model.constraint.soft and model.constraint.strength > 0:
+        limits.append(0.1 / model.constraint.strength)
+    if isinstance(model, PhaseRetrieval):
+        limits.append(0.5 / max(measurements.stiffness(model, N), 0.5 / DEFAULT_DT))
+    return min(limits)
 
 
 def _discrete_grid(steps, records):
@@ -473,6 +600,8 @@ def simulate(
     seed=0,
     workers=1,
     progress=None,
+    success_overlap=OBSERVED["success_overlap"],
+    eigenvalues=OBSERVED["eigenvalues"],
 ):
     """Simulate the dynamics at finite N with independent disorder, start and noise per sample.
 
@@ -481,24 +610,36 @@ def simulate(
     ``dt`` and on the hard sphere exactly on it.  A random initial velocity has its exact norm and is
     orthogonal to the start and to the signal.
 
+    ``PhaseRetrieval`` has d = N weights, n = round(alpha N) measurements and the energy per N
+    (n/N) train_loss + penalty.  Every step reads its matrix X of n x N numbers once (gradient flow and Langevin
+    twice), which is the time it takes.
+
     Parameters
     ----------
     model, dynamics, t_max, steps, m0, progress
         As in ``solve``: ``t_max`` for continuous dynamics (annealing is included), ``steps`` for
         discrete ones.
     N : int
-        Number of variables.  Memory per sample: 8 N^p / p! bytes for the channel of order p.
+        Number of variables.  Memory per sample: 8 N^p / p! bytes for the channel of order p, 8 n N bytes
+        for n measurements.
     samples : int
         At least 2, for the standard error.
     dt : float, optional
-        Time step of continuous dynamics, 0.02 if not given, or 0.1 / strength of a soft sphere if that
-        is smaller; shortened to divide the recording interval.
+        Time step of continuous dynamics, 0.02 if not given, or 0.1 / strength of a soft constraint, or for
+        PhaseRetrieval 1 over a rough bound on the curvature at a random start, if that is smaller;
+        shortened to divide the recording interval.
     records : int
         Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most so many; the
         recorded iterations are the multiples of the smallest possible stride, and the last one.
     seed : int
     workers : int
         Samples that run at the same time.
+    success_overlap : float
+        PhaseRetrieval only: the overlap |m|/|x| from which on a sample counts as a success.
+    eigenvalues : int
+        PhaseRetrieval only: number of the lowest eigenvalues of the Hessian that are computed at every
+        recorded time, 0 for none.  Of dense matrices, N x N, whose assembly takes 2 n N^2 operations and whose
+        diagonalisation 4/3 N^3: use few ``records``.
 
     Returns
     -------
@@ -508,6 +649,13 @@ def simulate(
         for AMP; K, V with a mass; gradient_norm and ``time`` for discrete dynamics, and for Nesterov m_lookahead,
         energy_lookahead, squared_norm_lookahead.  Standard errors in ``stderr`` under the same names
         (``stderr["C"]`` is the lower-triangular array).  R is None.
+
+        PhaseRetrieval has, instead of energies of channels, squared_norm and gradient_norm under every dynamics,
+        train_loss (mean of the loss over all measurements), population_loss (its expectation on fresh data given
+        m and squared_norm), error (|x -+ x*|^2/N for the better sign), success (the fraction of the
+        samples), and with ``eigenvalues`` hessian_1 .. hessian_k, of the second derivatives of the energy N
+        ``energy``, on the hard sphere along the sphere, and hessian_overlap (squared, of the lowest eigenvector
+        with x*/|x*|).  Under stochastic gradient descent gradient_norm is that of the batch of the step.
 
     Raises
     ------
@@ -528,14 +676,21 @@ def simulate(
     >>> sim = dmft.simulate(model, dmft.HeavyBall(0.01, 0.9), steps=60, N=40, samples=4, m0=0.1, records=4)
     >>> sim.t.tolist()
     [0.0, 20.0, 40.0, 60.0]
+    >>> model = dmft.PhaseRetrieval(alpha=6.0, constraint=dmft.Ridge(0.0))
+    >>> sim = dmft.simulate(model, dmft.GradientDescent(0.01), steps=100, N=50, samples=4, m0=0.8, records=3)
+    >>> sim.scalars["success"].tolist()
+    [0.0, 1.0, 1.0]
     """
     from .integrators.machine import available_memory
     from .storage import provenance
 
-    plan = _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers)
+    plan = _planned(
+        model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers, success_overlap, eigenvalues
+    )
     if plan.bytes > available_memory():
+        disorder = "measurements" if isinstance(model, PhaseRetrieval) else "couplings"
         raise MemoryError(
-            f"N = {N} needs {plan.bytes} bytes for the couplings, {available_memory():.0f} are available: "
+            f"N = {N} needs {plan.bytes} bytes for the {disorder}, {available_memory():.0f} are available: "
             "use a smaller N or fewer workers"
         )
     rule = _stepping_rule(model, dynamics, plan.dt, plan.steps)
