@@ -15,6 +15,8 @@ of H is described by three intensive numbers:
 The mean number of critical points per dm dy de is exp(N Sigma(m, y, e)).  Sigma, the annealed
 complexity, bounds the typical number from above: where Sigma < 0 there are none.
 
+Hessian spectra of ``PhaseRetrieval`` (``spectrum``, ``alpha_bbp``, ...) are those of ``dmft.spectra``.
+
 Q, Q', Q'' without an argument are those at 1.  Below ``omega = (1 - m^2) Q''/Q'``,
 ``sigma = Q'(m) / sqrt(Q')`` (0 without a signal), and s in (0, 1] stands for y = s + 1/s >= 2;
 ``1 - s`` is carried beside s because it is small near marginality.
@@ -29,6 +31,7 @@ from scipy.optimize import brentq
 
 from . import _check
 from .models import GaussianLandscape, Sphere
+from .spectra import Law, Spectrum, ThresholdStates, alpha_bbp, random_start, spectrum, threshold_states
 
 KINDS = ("minima", "all", "saddles")
 DEFINITIONS = ("marginal", "typical")
@@ -38,12 +41,19 @@ TIED = 1e-12  # rounding allowed between the energy and the curvature of a pure 
 __all__ = [
     "CriticalPoints",
     "Hessian",
+    "Law",
+    "Spectrum",
+    "ThresholdStates",
+    "alpha_bbp",
     "complexity",
     "ground_state_energy",
     "growth_rate",
     "hessian",
     "most_numerous",
+    "random_start",
+    "spectrum",
     "threshold_energy",
+    "threshold_states",
     "typical_energy",
 ]
 
