@@ -19,7 +19,7 @@ from .dynamics import (
 )
 from .errors import FileFormatError, SolverError
 from .events import Crossing
-from .integrators import ExactRecursion, UniformGrid
+from .integrators import ExactRecursion, SampledPaths, UniformGrid
 from .models import MixedSpin, PhaseRetrieval, Ridge, SoftSphere, Sphere, SpikedMatrixTensor
 from .simulation import simulate
 from .solution import Solution, TwoTime
@@ -57,6 +57,7 @@ __all__ = [
     "PhaseRetrieval",
     "Piecewise",
     "Ridge",
+    "SampledPaths",
     "SoftSphere",
     "Solution",
     "SolverError",

@@ -21,6 +21,7 @@ from . import spec as specs
 from .dynamics import DYNAMICS, ESTIMATORS
 from .errors import FileFormatError, SolverError
 from .integrators import INTEGRATORS
+from .losses import LOSSES
 from .models import CONSTRAINTS, MODELS, PhaseRetrieval, SpikedMatrixTensor
 from .simulation import simulate
 from .solve import Checkpoint, estimate, resume, solve
@@ -37,8 +38,20 @@ from .storage import (
 
 OK, FAILED, USAGE, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 75, 130
 
-MODEL_FLAGS = ("p", "delta2", "deltap")
-DYNAMICS_FLAGS = ("temperature", "learning_rate", "momentum", "mass", "friction", "initial_velocity", "estimator")
+MODEL_FLAGS = ("p", "delta2", "deltap", "alpha", "loss", "a", "noise")
+DYNAMICS_FLAGS = (
+    "temperature",
+    "learning_rate",
+    "momentum",
+    "batch_fraction",
+    "persistence_time",
+    "nesterov",
+    "mass",
+    "friction",
+    "initial_velocity",
+    "estimator",
+)
+PATHS_FLAGS = ("paths", "scrambles", "rank_tol", "max_rank", "response_paths", "keep_paths")
 
 
 class UsageError(Exception):
@@ -143,7 +156,11 @@ def number_list(text):
 def add_problem(parser, dynamics):
     """Flags that say what is solved; shared by solve and simulate."""
     group = parser.add_argument_group("model")
-    group.add_argument("--model", choices=list(MODELS), help="default: spiked-matrix-tensor")
+    group.add_argument(
+        "--model",
+        choices=list(MODELS),
+        help="default: spiked-matrix-tensor; mixed-spin with --coupling, phase-retrieval with --alpha",
+    )
     group.add_argument("--p", type=int, help="order of the tensor, at least 3")
     group.add_argument("--delta2", type=number, help="noise of the matrix (inf: no matrix)")
     group.add_argument("--deltap", type=number, help="noise of the tensor (inf: no tensor)")
@@ -154,15 +171,30 @@ def add_problem(parser, dynamics):
         metavar="ORDER=STRENGTH",
         help="mixed-spin: g_p of Q(x) = sum g_p x^p; repeat for several orders",
     )
+    group.add_argument("--alpha", type=number, help="phase-retrieval: measurements per unknown")
+    group.add_argument("--loss", choices=list(LOSSES), help="of phase-retrieval, default quartic")
+    group.add_argument("--a", type=number, help="of the normalized loss, default 1")
+    group.add_argument("--noise", type=number, help="of the measurements of phase-retrieval: its variance, default 0")
     group.add_argument("--constraint", choices=list(CONSTRAINTS), help="default: sphere, the hard one")
-    group.add_argument("--strength", type=number, help="of the soft sphere (implies --constraint soft-sphere)")
+    group.add_argument(
+        "--strength", type=number, help="of soft-sphere or ridge (implies soft-sphere; ridge for phase-retrieval)"
+    )
     group.add_argument("--method", help="of the hard sphere for discrete dynamics: normalize (default) or lagrange")
     group = parser.add_argument_group("dynamics")
-    group.add_argument("--dynamics", choices=dynamics, help="default: langevin")
+    group.add_argument("--dynamics", choices=dynamics, help="default: langevin; gradient-descent for phase-retrieval")
     group.add_argument("--temperature", type=number, help="bath temperature; default 1, of discrete dynamics 0")
-    group.add_argument("--learning-rate", type=number, help="of gradient-descent, heavy-ball and nesterov")
+    group.add_argument("--learning-rate", type=number, help="of every discrete dynamics but amp")
     group.add_argument(
         "--momentum", type=momentum, help="of heavy-ball and nesterov; nesterov also: lambda, default t/(t+3)"
+    )
+    group.add_argument(
+        "--batch-fraction", type=number, help="of stochastic-gradient-descent: share of the measurements in a batch"
+    )
+    group.add_argument(
+        "--persistence-time", type=number, help="of stochastic-gradient-descent: life of a batch in physical time"
+    )
+    group.add_argument(
+        "--nesterov", action="store_true", default=None, help="look-ahead gradients of stochastic-gradient-descent"
     )
     group.add_argument("--mass", type=number, help="of underdamped-langevin")
     group.add_argument("--friction", type=number, help="of underdamped-langevin, default 1")
@@ -222,7 +254,9 @@ def add_solve(commands):
         epilog="examples:\n"
         "  dmft solve --p 3 --delta2 0.5 --deltap 1 --m0 1e-2 --t-max 20 -o run.h5 --plot run.png\n"
         "  dmft solve --p 3 --delta2 1 --deltap 0.667 --constraint soft-sphere --strength 10 --dynamics nesterov \\\n"
-        "      --learning-rate 0.01 --steps 1000 -o nesterov.h5",
+        "      --learning-rate 0.01 --steps 1000 -o nesterov.h5\n"
+        "  dmft solve --alpha 3 --loss normalized --dynamics heavy-ball --learning-rate 0.005 --momentum 0.9 \\\n"
+        "      --m0 0.1 --steps 200 -o phase.h5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_problem(p, [kind for kind in DYNAMICS if kind != "amp"])
@@ -230,11 +264,21 @@ def add_solve(commands):
     group.add_argument(
         "--integrator",
         choices=list(INTEGRATORS),
-        help="default: uniform-grid for continuous, exact-recursion for discrete dynamics",
+        help="default: uniform-grid for continuous, exact-recursion for discrete dynamics; sampled-paths for "
+        "phase-retrieval",
     )
     group.add_argument("--dt", type=number, help="time step")
     group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
     group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
+    group.add_argument("--paths", type=int, help="sampled-paths: paths per scramble, default 32768")
+    group.add_argument("--scrambles", type=int, help="sampled-paths: independent runs, default 8")
+    group.add_argument("--seed", type=int, help="sampled-paths: default 0")
+    group.add_argument("--rank-tol", type=number, help="sampled-paths: part of a gradient that opens a direction")
+    group.add_argument("--max-rank", type=int, help="sampled-paths: number of directions there is memory for")
+    group.add_argument("--response-paths", type=int, help="sampled-paths: compute R from so many paths")
+    group.add_argument(
+        "--keep-paths", action="store_true", default=None, help="sampled-paths: write all paths to the file"
+    )
     p.add_argument("--save-at", type=number_list, metavar="T1,T2,...", help="keep only these rows of C and R")
     p.add_argument(
         "--event",
@@ -281,6 +325,10 @@ def add_simulate(commands):
     p.add_argument("--records", type=int, default=101, help="recorded times or iterations, default 101")
     p.add_argument("--seed", type=int, default=0, help="default 0")
     p.add_argument("--workers", type=int, default=1, help="samples at the same time, default 1")
+    p.add_argument("--eigenvalues", type=int, default=0, help="phase-retrieval: so many lowest of the Hessian")
+    p.add_argument(
+        "--success-overlap", type=number, default=0.99, help="phase-retrieval: |m| that counts as found, default 0.99"
+    )
     add_output(p, "dmft-simulation.h5")
     p.set_defaults(run=command_simulate)
 
@@ -397,11 +445,14 @@ def spec_of(args):
             raise UsageError(f"--spec: {name} must be a table, got {table!r}")
     spec = {**spec, **tables}
     default = "mixed-spin" if args.coupling else "spiked-matrix-tensor"
+    if args.alpha is not None:
+        default = "phase-retrieval"
     constraint = tables["model"].get("constraint")  # belongs to every kind of model
     choose_kind(tables["model"], args.model, default)
     if constraint is not None:
         tables["model"]["constraint"] = constraint
-    choose_kind(tables["dynamics"], args.dynamics, "langevin")
+    retrieval = tables["model"]["kind"] == "phase-retrieval"
+    choose_kind(tables["dynamics"], args.dynamics, "gradient-descent" if retrieval else "langevin")
     set_flags(tables["model"], args, MODEL_FLAGS)
     if args.coupling:
         tables["model"]["couplings"] = {str(p): g for p, g in args.coupling}
@@ -424,7 +475,8 @@ def set_constraint(model, args):
     table = model.setdefault("constraint", {})
     if not isinstance(table, dict):
         raise UsageError(f"--spec: model.constraint must be a table, got {table!r}")
-    choose_kind(table, args.constraint, "soft-sphere" if args.strength is not None else "sphere")
+    soft = "ridge" if model["kind"] == "phase-retrieval" else "soft-sphere"
+    choose_kind(table, args.constraint, soft if args.strength is not None else "sphere")
     set_flags(table, args, ("strength", "method"))
 
 
@@ -449,16 +501,20 @@ def solve_spec(args):
     """Spec of ``dmft solve``: that of the problem, integrator and run flags."""
     spec = spec_of(args)
     integrator, run = spec["integrator"], spec["run"]
-    dynamics = DYNAMICS.get(str(spec["dynamics"].get("kind")))
-    if args.dynamics is not None:
-        keep_integrator_of(integrator, dynamics)
+    model, dynamics = (
+        classes.get(str(spec[name].get("kind"))) for name, classes in (("model", MODELS), ("dynamics", DYNAMICS))
+    )
+    if args.dynamics is not None or args.model is not None:
+        keep_integrator_of(integrator, model, dynamics)
     for name in ("dt", "rtol"):
         if dynamics is not None and dynamics.discrete and getattr(args, name) is not None:
-            raise UsageError(f"--{name} is not allowed: {dynamics.kind} is discrete in time, its recursion has no step")
+            raise UsageError(
+                f"--{name} is not allowed: {dynamics.kind} is discrete in time, there is no step to choose"
+            )
     if args.dt is not None or args.rtol is not None:
         integrator.pop("dt", None)
         integrator.pop("rtol", None)
-    set_flags(integrator, args, ("dt", "rtol", "threads"))
+    set_flags(integrator, args, ("dt", "rtol", "threads", "seed", *PATHS_FLAGS))
     if args.integrator is not None:
         integrator["kind"] = args.integrator
     if args.save_at is not None:
@@ -468,9 +524,9 @@ def solve_spec(args):
     return spec
 
 
-def keep_integrator_of(table, dynamics):
-    """Drop what a file says of the integrator of the other kind of time."""
-    mine = INTEGRATORS[specs.default_integrator(dynamics)]
+def keep_integrator_of(table, model, dynamics):
+    """Drop what a file says of the integrators of other models and dynamics."""
+    mine = INTEGRATORS[specs.default_integrator(model, dynamics)]
     for other in INTEGRATORS.values():
         if other is not mine:
             for name in {f.name for f in fields(other)} - {f.name for f in fields(mine)}:
@@ -667,6 +723,8 @@ def command_simulate(args):
         records=args.records,
         seed=args.seed,
         workers=args.workers,
+        eigenvalues=args.eigenvalues,
+        success_overlap=args.success_overlap,
         progress=False if args.quiet else None,
     )
     return deliver(args, solution, out)

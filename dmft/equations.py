@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .dynamics import Annealing, UnderdampedLangevin
+from .dynamics import Annealing, StochasticGradientDescent, UnderdampedLangevin
+from .measurements import population_loss
 from .models import Sphere
 
 
@@ -161,3 +162,110 @@ class TwoTimeEquations:
         slope = k @ (g * norm ** np.maximum(k - 1.0, 0.0))
         curve = (k * (k - 1)) @ (g * norm ** np.maximum(k - 2.0, 0.0))
         return max(self.temperature + slope, 2.0 * np.sqrt(curve), 1e-3)
+
+
+@dataclass(frozen=True)
+class PathEquations:
+    """Phase retrieval under a discrete dynamics or gradient flow (docs/equations.md, eq. 28-31).
+
+    Attributes
+    ----------
+    model : PhaseRetrieval
+    dynamics : GradientFlow or a discrete dynamics
+    m0 : float
+    inertia, lookahead, learning_rate, noise_force : (steps + 1,) float64 or None
+        a_t, b_t, alpha_t and the variance of the force noise; None for gradient flow.
+    time : (steps + 1,) float64 or None
+    """
+
+    model: object
+    dynamics: object
+    m0: float
+    inertia: np.ndarray | None = None
+    lookahead: np.ndarray | None = None
+    learning_rate: np.ndarray | None = None
+    noise_force: np.ndarray | None = None
+    time: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, model, dynamics, m0, steps):
+        """The equations of a model and so many steps of a discrete dynamics, or of gradient flow."""
+        arrays = ()
+        if dynamics.discrete:
+            schedules = (dynamics.inertia, dynamics.lookahead, dynamics.learning_rates, dynamics.noise, dynamics.time)
+            arrays = (values(steps + 1) for values in schedules)
+        return cls(model, dynamics, m0, *arrays)
+
+    @property
+    def alpha(self):
+        """Measurements per unknown."""
+        return self.model.alpha
+
+    @property
+    def constraint(self):
+        """Constraint of the model."""
+        return self.model.constraint
+
+    @property
+    def discrete(self):
+        """Whether time is the number of the iteration."""
+        return self.dynamics.discrete
+
+    @property
+    def looks_ahead(self):
+        """Whether the gradient is taken at another point than the iterate."""
+        return self.discrete and self.dynamics.looks_ahead
+
+    @property
+    def initial_velocity(self):
+        """Root mean square of the components of x_0 - x_{-1}."""
+        return self.dynamics.initial_velocity if self.discrete else 0.0
+
+    @property
+    def start(self):
+        """Coefficients of the start on the signal and on the direction across."""
+        return np.array([self.m0, math.sqrt(1 - self.m0**2)])
+
+    @property
+    def gradients_per_step(self):
+        """Sweeps per time of the solution: midpoint rules at dt and dt/2 for gradient flow."""
+        return 1 if self.discrete else 6
+
+    @property
+    def directions_per_step(self):
+        """Directions that one run can open in a step."""
+        if not self.discrete:
+            return 4
+        return 2 if np.any(self.noise_force > 0) else 1
+
+    @property
+    def fresh_directions(self):
+        """Whether every step opens directions, because it contains new randomness."""
+        return self.discrete and (self.directions_per_step == 2 or self._batched)
+
+    @property
+    def _batched(self):
+        return isinstance(self.dynamics, StochasticGradientDescent) and self.dynamics.batch_fraction < 1
+
+    def batches(self, steps, size, rng):
+        """Iterator over the weights of the measurements in the gradients, or None for all measurements."""
+        return self.dynamics.batches(steps, size, rng) if self._batched else None
+
+    def observables(self, x, loss):
+        """What a point and its mean loss tell, by name."""
+        m, q = float(x[0]), float(x @ x)
+        penalty = self.constraint.energy(q) if self.constraint.soft else 0.0
+        out = {"m": m, "energy": self.alpha * loss + penalty, "squared_norm": q, "train_loss": loss}
+        if self.constraint.soft:
+            out["energy_penalty"] = penalty
+        out["population_loss"] = population_loss(self.model, m, q)
+        return out | {"error": 1 + q - 2 * abs(m)}
+
+    @property
+    def names(self):
+        """Names of the scalars."""
+        penalty = ["energy_penalty"] if self.constraint.soft else []
+        ahead = ["m_lookahead", "squared_norm_lookahead", "energy_lookahead"] if self.looks_ahead else []
+        clock = ["time"] if self.time is not None else []
+        first = ["m", "mu", "energy", "squared_norm", *penalty, "train_loss", "population_loss", "error"]
+        return [*first, "gradient_norm", *ahead, *clock]

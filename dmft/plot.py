@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _check
 
-KINDS = ("overview", "overlap", "energy", "multiplier", "correlation", "response", "fdt")
+KINDS = ("overview", "overlap", "energy", "losses", "multiplier", "correlation", "response", "fdt")
 
 
 def _figure(width=6.0, height=4.0, columns=1, rows=1):
@@ -80,13 +80,21 @@ def _time_axis(axes, solutions, log):
     axes.set_xlabel("iteration" if all(s.dynamics.discrete for s in solutions) else "t")
 
 
+def _measured(solution):
+    """Whether it is a simulation, drawn as points with error bars at the recorded times only."""
+    return "N" in solution.stats
+
+
 def _curve(axes, solution, name, label, t=None, **style):
-    """A scalar; with error bars where the solution has standard errors."""
+    """A scalar, with its standard errors: bars of a simulation, a band of two standard errors around a theory curve."""
     t, y = solution.t if t is None else t, solution.scalars[name]
-    if name in solution.stderr:
-        axes.errorbar(t, y, solution.stderr[name], fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
-    else:
-        axes.plot(t, y, label=label, **style)
+    error = solution.stderr.get(name)
+    if error is not None and _measured(solution):
+        axes.errorbar(t, y, error, fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
+        return
+    (line,) = axes.plot(t, y, label=label, **style)
+    if error is not None:
+        axes.fill_between(t, y - 2 * error, y + 2 * error, color=line.get_color(), alpha=0.25, lw=0)
 
 
 def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
@@ -135,6 +143,29 @@ def _energy(axes, solutions, log_t):
         axes.legend()
 
 
+def losses(solution, *, log_t=False):
+    """Mean loss of the measurements and, dashed, the expected loss of a new one (phase retrieval)."""
+    figure, axes, solutions = _single(solution)
+    _losses(axes, solutions, log_t)
+    return figure
+
+
+def _losses(axes, solutions, log_t):
+    for solution in solutions.values():
+        if "train_loss" not in solution.scalars:
+            raise ValueError(f"{type(solution.model).__name__} has no losses: the kind 'losses' is for PhaseRetrieval")
+    times = _clock(list(solutions.values()))
+    for i, (label, solution) in enumerate(solutions.items()):
+        prefix = f"{label}: " if label else ""
+        for name, text, line in (("train_loss", "train", "-"), ("population_loss", "population", "--")):
+            style = {"mfc": "none" if line == "--" else None} if _measured(solution) else {"ls": line}
+            _curve(axes, solution, name, f"{prefix}{text}", times(solution), color=f"C{i}", **style)
+    axes.set_yscale("log")
+    axes.set_ylabel("loss")
+    _time_axis(axes, list(solutions.values()), log_t)
+    axes.legend()
+
+
 def multiplier(solution, *, log_t=False):
     """Lagrange multiplier mu(t)."""
     figure, axes, solutions = _single(solution)
@@ -167,9 +198,9 @@ def _two_time(axes, solution, name, t_w, log):
     if solution.dynamics.discrete:
         waits = np.unique(np.minimum(np.round(waits), end - 1))
     for w in waits:
-        if solution.dynamics.discrete and name not in solution.stderr:
+        if solution.dynamics.discrete and not _measured(solution):
             tau, style = np.unique(np.geomspace(1.0, end - w, 400).round()), {}
-        elif name in solution.stderr:  # measured: the recorded times and nothing in between
+        elif _measured(solution):  # the recorded times and nothing in between
             w = solution.t[np.argmin(np.abs(solution.t - w))]
             tau, style = solution.t[solution.t > w] - w, {"marker": "o", "ms": 2.5, "lw": 0.5}
         elif log:
@@ -247,12 +278,16 @@ def fdt(solution, t=None):
 
 
 def overview(solution, *, log_t=False):
-    """m, energy, mu, C, R and the parametric plot of one solution."""
+    """m, energy (or the losses), mu, C, R and the parametric plot (or the error) of one solution."""
     figure, axes = _figure(12.0, 6.8, 3, 2)
     _title(figure, solution)
     if solution.model.planted:
         _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
-    _energy(axes[0, 1], {"": solution}, log_t)
+    if "train_loss" in solution.scalars:
+        _losses(axes[0, 1], {"": solution}, log_t)
+        _scalar(axes[1, 2], {"": solution}, "error", r"$\min_\pm |w \mp w^*|^2/N$", log_t)
+    else:
+        _energy(axes[0, 1], {"": solution}, log_t)
     _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
     for panel, name in zip(axes[1, :2], "CR", strict=True):
         function = getattr(solution, name)
@@ -264,7 +299,7 @@ def overview(solution, *, log_t=False):
                 panel.set_yscale("log")
         else:
             _rows(panel, solution, name)
-    if solution.R is not None and solution.R.complete and len(solution.t) > 2:
+    if solution.R is not None and solution.R.complete and len(solution.t) > 2 and not axes[1, 2].lines:
         _fdt(axes[1, 2], solution)
     for panel in axes.flat:
         if not panel.lines and not panel.containers:

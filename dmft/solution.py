@@ -172,6 +172,46 @@ def linear(t, square, symmetric=True):
 
 
 @dataclass
+class KeptPaths:
+    """Paths of one scramble of ``SampledPaths``, of which joint laws are made.
+
+    Attributes
+    ----------
+    y : (n,) float64
+        Labels.
+    directions : (k, n) float64
+        Values e_j of the measurements on the directions of the weights; ``directions[0]`` is h*.
+    forces : (k - 2, n) float64
+        Orthonormalised forces fhat_j; 0 for directions that no gradient opened.
+    points : (times, k) float64
+        Coefficients of the weights on the directions.
+    ranks : (times,) int
+        Number of forces that the gradients before each time had opened.
+    """
+
+    y: np.ndarray
+    directions: np.ndarray
+    forces: np.ndarray
+    points: np.ndarray
+    ranks: np.ndarray
+
+    def law(self, i):
+        """Joint law of a measurement at time number i."""
+        from .spectra import Law
+
+        rank = int(self.ranks[i])
+        forces = self.forces[:rank]
+        h = self.points[i, : 2 + rank] @ self.directions[: 2 + rank]
+        return Law(
+            h,
+            self.directions[0],
+            self.y,
+            directions=self.directions[: 2 + rank],
+            forces=forces[np.any(forces != 0, axis=1)],
+        )
+
+
+@dataclass
 class Solution:
     """Result of ``solve``, ``simulate`` or ``load``.
 
@@ -199,6 +239,8 @@ class Solution:
     message : str
         The status in words.
     events : list of Occurrence
+    paths : list of KeptPaths or None
+        Of every scramble, with ``SampledPaths(keep_paths=True)``; see ``laws``.
     model, dynamics, integrator
         What was solved; ``spec`` is the same as plain data.
     """
@@ -216,6 +258,7 @@ class Solution:
     stats: dict = field(default_factory=dict)
     stderr: dict = field(default_factory=dict)
     events: list = field(default_factory=list)
+    paths: list | None = None
 
     @property
     def m(self):
@@ -351,6 +394,42 @@ class Solution:
         R = self.R.values
         S = (1 + b)[:, None] * R - b[:, None] * np.vstack([R[:1], R[:-1]])
         return linear(self.t, E), linear(self.t, np.tril(S, -1), symmetric=False)
+
+    def laws(self, t):
+        """Joint law of h and h* of one measurement at a time, sampled: for ``dmft.landscape.spectrum``.
+
+        Parameters
+        ----------
+        t : float
+            A time of ``Solution.t``.
+
+        Returns
+        -------
+        list of Law
+            One per scramble, with its directions and forces.
+
+        Raises
+        ------
+        ValueError
+            If no paths were kept (``SampledPaths(keep_paths=True)``), or t is not a time of the solution.
+
+        Examples
+        --------
+        >>> import dmft
+        >>> paths = dmft.SampledPaths(paths=2**11, scrambles=2, keep_paths=True)
+        >>> model = dmft.PhaseRetrieval(alpha=3.0, loss="normalized")
+        >>> sol = dmft.solve(model, dmft.GradientDescent(0.01), steps=10, m0=0.2, integrator=paths)
+        >>> law = sol.laws(10)[0]
+        >>> bool(abs((law.h * law.h_star).mean() - sol.m[10]) < 1e-3)
+        True
+        """
+        if self.paths is None:
+            raise ValueError("no paths were kept: solve with integrator=SampledPaths(keep_paths=True)")
+        t = _check.real("t", t)
+        i = int(np.argmin(np.abs(self.t - t)))
+        if abs(self.t[i] - t) > 1e-9 * max(1.0, abs(t)):
+            raise ValueError(f"t = {t} is not a time of the solution: use one of .t, e.g. {self.t[i]}")
+        return [paths.law(i) for paths in self.paths]
 
     def save(self, path, overwrite=False):
         """Write the solution to an HDF5 file (schema in docs/files.md), atomically.

@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +13,14 @@ import numpy as np
 from . import _check
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import AMP, DYNAMICS
-from .equations import RecursionEquations, TwoTimeEquations
+from .dynamics import AMP, DYNAMICS, Langevin, StochasticGradientDescent, UnderdampedLangevin
+from .equations import PathEquations, RecursionEquations, TwoTimeEquations
 from .errors import SolverError
 from .events import Crossing, Occurrence, find_crossings
 from .integrators import INTEGRATORS
 from .interpolation import local_polynomial
-from .models import GaussianLandscape
-from .solution import Solution, TwoTime
+from .models import MODELS, GaussianLandscape, PhaseRetrieval
+from .solution import Solution, TwoTime, linear
 from .storage import check_writable, generations, provenance, read_checkpoint, write_checkpoint
 
 
@@ -67,6 +67,16 @@ def check_channels(model, dynamics):
             raise ValueError(f"annealing: order {order} is not a channel of {model!r}; allowed: {allowed}")
 
 
+def check_pair(model, dynamics):
+    """Model and dynamics must be classes of ours, and the dynamics must be defined on the model."""
+    _check.instance("model", model, tuple(MODELS.values()), "a model, e.g. SpikedMatrixTensor(...)")
+    _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
+    if isinstance(model, GaussianLandscape):
+        if isinstance(dynamics, StochasticGradientDescent):
+            raise ValueError(f"dynamics = {dynamics!r} is not allowed: {type(model).__name__} has no measurements")
+        check_channels(model, dynamics)
+
+
 def check_duration(dynamics, t_max, steps):
     """(t_max, steps): exactly the one that fits the dynamics, the other None."""
     kind = type(dynamics).__name__
@@ -83,16 +93,15 @@ def check_duration(dynamics, t_max, steps):
     return _check.real("t_max", t_max, above=0), None
 
 
-def check_integrator(dynamics, integrator):
-    """The integrator, or the default one, of the equations of the dynamics."""
-    allowed = INTEGRATORS[specs.default_integrator(dynamics)]
+def check_integrator(model, dynamics, integrator):
+    """The integrator, or the default one, of the equations of the model and the dynamics."""
+    allowed = INTEGRATORS[specs.default_integrator(model, dynamics)]
     if integrator is None:
         return allowed()
     _check.instance("integrator", integrator, tuple(INTEGRATORS.values()), "an integrator, e.g. UniformGrid(...)")
     if not isinstance(integrator, allowed):
-        raise ValueError(
-            f"integrator = {integrator!r} is not allowed for {type(dynamics).__name__}: use {allowed.__name__}(...)"
-        )
+        pair = f"{type(model).__name__} with {type(dynamics).__name__}"
+        raise ValueError(f"integrator = {integrator!r} is not allowed for {pair}: use {allowed.__name__}(...)")
     return integrator
 
 
@@ -112,18 +121,21 @@ class Problem:
     @classmethod
     def checked(cls, model, dynamics, t_max, steps, m0, integrator, save_at, events):
         """Build from arguments as the user gave them; refuses what makes no sense."""
-        _check.instance("model", model, GaussianLandscape, "a model, e.g. SpikedMatrixTensor(...)")
-        _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
+        check_pair(model, dynamics)
         if isinstance(dynamics, AMP):
             raise ValueError(
                 f"dynamics = {dynamics!r} is not allowed: AMP has no two-time equations: use dmft.amp.state_evolution"
             )
+        if isinstance(model, PhaseRetrieval) and isinstance(dynamics, (Langevin, UnderdampedLangevin)):
+            raise ValueError(
+                f"dynamics = {dynamics!r} is not allowed for PhaseRetrieval: use GradientFlow() or a discrete "
+                "dynamics, which may have a temperature"
+            )
         t_max, steps = check_duration(dynamics, t_max, steps)
-        integrator = check_integrator(dynamics, integrator)
+        integrator = check_integrator(model, dynamics, integrator)
         m0 = check_overlap(model, m0)
         if t_max is not None and integrator.dt is not None and integrator.dt > t_max:
             raise ValueError(f"dt = {integrator.dt!r} is not allowed: it must be at most t_max = {t_max!r}")
-        check_channels(model, dynamics)
         if save_at is not None:
             save_at = _check.times("save_at", save_at, high=t_max or steps)
             if steps is not None and np.any(save_at % 1):
@@ -133,6 +145,8 @@ class Problem:
     @property
     def equations(self):
         """The equations as an integrator sees them."""
+        if isinstance(self.model, PhaseRetrieval):
+            return PathEquations.of(self.model, self.dynamics, self.m0, self.steps)
         if self.dynamics.discrete:
             return RecursionEquations.of(self.model, self.dynamics, self.m0, self.steps)
         return TwoTimeEquations.of(self.model, self.dynamics, self.m0)
@@ -224,8 +238,8 @@ def solve(
         Called with a ``Step`` for every step of the finest grid, in batches (again from the start
         if rtol was missed and the grid refined); returning a true value stops the run (status
         "interrupted").
-    seed
-        Not allowed here: nothing is random.
+    seed : int, optional
+        Of sampled paths, in place of that of the integrator; not allowed where nothing is random.
 
     Returns
     -------
@@ -253,8 +267,7 @@ def solve(
     >>> round(float(sol.energy[-1]), 6)
     -1.877268
     """
-    if seed is not None:
-        raise ValueError(f"seed = {seed!r} is not allowed: nothing is random in these equations")
+    integrator = seeded(model, dynamics, integrator, seed)
     problem = Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable, got {callback!r}")
@@ -265,6 +278,17 @@ def solve(
     meter = progress_meter.make(progress)
 
     return Job(problem, problem.start(), checkpoint, meter, callback).run()
+
+
+def seeded(model, dynamics, integrator, seed):
+    """The integrator with the seed given to ``solve``, if there was one."""
+    if seed is None:
+        return integrator
+    check_pair(model, dynamics)
+    integrator = check_integrator(model, dynamics, integrator)
+    if not hasattr(integrator, "seed"):
+        raise ValueError(f"seed = {seed!r} is not allowed: nothing is random in these equations")
+    return replace(integrator, seed=seed)
 
 
 def check_new_checkpoint(path):
@@ -297,15 +321,15 @@ def estimate(model, dynamics, *, t_max=None, steps=None, m0=0.0, integrator=None
     return Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events).estimate()
 
 
-def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=None, callback=None):
+def resume(path, *, model=None, dynamics=None, every=300.0, time_limit=math.inf, progress=None, callback=None):
     """Continue a run from its checkpoint; on the same machine bit for bit.
 
     Parameters
     ----------
     path : str or Path
         The checkpoint; if it is damaged the generation before, ``path`` + ".1", is used.
-    dynamics : optional
-        Needed only when a schedule was a Python function, which no file can hold.
+    model, dynamics : optional
+        Needed only when a loss or a schedule was a Python object, which no file can hold.
     every, time_limit
         As in ``Checkpoint``; the run goes on writing to ``path``.
     progress, callback
@@ -324,10 +348,11 @@ def resume(path, *, dynamics=None, every=300.0, time_limit=math.inf, progress=No
     meter = progress_meter.make(progress)
     spec, state = read_checkpoint(path)
     kwargs = specs.arguments(spec)
-    if dynamics is not None:
-        if specs.plain(dynamics) != spec["dynamics"]:
-            raise ValueError(f"dynamics = {dynamics!r} is not that of the checkpoint: {spec['dynamics']}")
-        kwargs["dynamics"] = dynamics
+    for name, given in (("model", model), ("dynamics", dynamics)):
+        if given is not None:
+            if specs.plain(given) != spec[name]:
+                raise ValueError(f"{name} = {given!r} is not that of the checkpoint: {spec[name]}")
+            kwargs[name] = given
     problem = Problem.checked(**kwargs)
     run = problem.start()
     run.restore(state)
@@ -456,10 +481,15 @@ class Job:
             occurrences = [o for o in occurrences if o.time <= end]
         t = t[:n].copy()
         scalars = {k: v[:n].copy() for k, v in scalars.items()}
-        C, R = (TwoTime(t, t, data, blocks, self.stepper.block) for data, blocks in self.stepper.two_time(n))
+        block = self.stepper.block
+        C, R = (data and TwoTime(t, t, *data, block) for data in self.stepper.two_time(n))
+        stderr = self.stepper.stderr(n)
         if self.problem.save_at is not None:
             kept = self.problem.save_at[self.problem.save_at <= t[-1] * (1 + 1e-12)]
-            C, R = (C.keep(kept), R.keep(kept)) if kept.size else (None, None)
+            C, R = (f.keep(kept) if f is not None and kept.size else None for f in (C, R))
+            stderr = {
+                name: _kept_error(t, error, kept) for name, error in stderr.items() if error.ndim == 1 or kept.size
+            }
         stats["steps"] = n - 1
         stats["seconds"] = time.monotonic() - began
         stats["cpu_seconds"] = time.process_time() - cpu
@@ -477,9 +507,15 @@ class Job:
             status,
             message,
             stats,
-            {},
+            stderr,
             occurrences,
+            self.stepper.kept_paths(n),
         )
+
+
+def _kept_error(t, error, kept):
+    """Standard errors of a scalar, or those of the kept rows of a two-time function."""
+    return error if error.ndim == 1 else linear(t, error).keep(kept).values
 
 
 def time_error(t, scalars, event, time, errors):

@@ -7,12 +7,12 @@ is the name of the Python argument, and ``kind`` names the class.
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 
 from .dynamics import DYNAMICS, SCHEDULES, Annealing
 from .events import Crossing
 from .integrators import INTEGRATORS
-from .models import CONSTRAINTS, MODELS
+from .models import CONSTRAINTS, MODELS, PhaseRetrieval
 
 TABLES = ("model", "dynamics", "initial", "integrator", "run")
 RUN_KEYS = ("t_max", "steps", "save_at", "events")
@@ -31,12 +31,28 @@ class UnavailableSchedule:
         )
 
 
+@dataclass(frozen=True)
+class UnavailableLoss:
+    """Stands for a user's loss that a file can name but not contain."""
+
+    name: str
+
+    def value(self, h, y):
+        raise ValueError(
+            f"the loss {self.name} was a Python object and is not in the file: pass model= with the same loss"
+        )
+
+    first = second = value
+
+
 def plain(value):
     """A number, string, list or mapping that JSON and TOML can hold."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Annealing):
         return {str(k): plain(f) for k, f in value.temperatures.items()}
+    if isinstance(value, PhaseRetrieval) and not isinstance(value.loss, str):
+        return {**plain(replace(value, loss="square")), "loss": _named(value.loss)}
     if is_dataclass(value) and not isinstance(value, UnavailableSchedule):
         data = {f.name: plain(getattr(value, f.name)) for f in fields(value)}
         data = {k: v for k, v in data.items() if v is not None}
@@ -46,10 +62,15 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if callable(value):
-        named = value if hasattr(value, "__qualname__") else type(value)
-        name = getattr(value, "name", None) or f"{named.__module__}.{named.__qualname__}"
-        return {"kind": "function", "name": name}
+        return _named(value)
     return value
+
+
+def _named(thing):
+    """The name of a Python object that plain data cannot hold."""
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    name = getattr(thing, "name", None) or f"{named.__module__}.{named.__qualname__}"
+    return {"kind": "function", "name": name}
 
 
 def describe(model, dynamics, m0, integrator, t_max, steps, save_at, events):
@@ -127,6 +148,8 @@ def _build(where, table, classes):
         table["annealing"] = _annealing(f"{where}.annealing", table["annealing"])
     if "constraint" in table:
         table["constraint"] = _build(f"{where}.constraint", table["constraint"], CONSTRAINTS)
+    if isinstance(table.get("loss"), Mapping):
+        table["loss"] = UnavailableLoss(str(table["loss"].get("name")))
     for name in ("learning_rate", "momentum"):
         if isinstance(table.get(name), Mapping):
             table[name] = _schedule(f"{where}.{name}", table[name])
@@ -176,15 +199,17 @@ def dynamics_from(table):
     return _build("dynamics", table, DYNAMICS)
 
 
-def integrator_from(table, dynamics):
+def integrator_from(table, model, dynamics):
     """Integrator of an ``integrator`` table (kind may be left out); None if the table is empty."""
     if not table:
         return None
-    return _build("integrator", {"kind": default_integrator(dynamics), **table}, INTEGRATORS)
+    return _build("integrator", {"kind": default_integrator(model, dynamics), **table}, INTEGRATORS)
 
 
-def default_integrator(dynamics):
-    """Kind of the integrator of a dynamics."""
+def default_integrator(model, dynamics):
+    """Kind of the integrator of the equations of a model and a dynamics."""
+    if model.kind == PhaseRetrieval.kind:
+        return "sampled-paths"
     return "exact-recursion" if dynamics.discrete else "uniform-grid"
 
 
@@ -198,11 +223,11 @@ def arguments(spec):
     refuse_unknown("initial", initial, ("m0",))
     run = _table("run", spec["run"])
     refuse_unknown("run", run, RUN_KEYS)
-    dynamics = dynamics_from(spec["dynamics"])
+    model, dynamics = model_from(spec["model"]), dynamics_from(spec["dynamics"])
     out = {
-        "model": model_from(spec["model"]),
+        "model": model,
         "dynamics": dynamics,
-        "integrator": integrator_from(_table("integrator", spec.get("integrator", {})), dynamics),
+        "integrator": integrator_from(_table("integrator", spec.get("integrator", {})), model, dynamics),
         "m0": initial.get("m0", 0.0),
         "t_max": run.get("t_max"),
         "steps": run.get("steps"),

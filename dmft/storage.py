@@ -14,7 +14,7 @@ import numpy as np
 from . import spec as specs
 from .errors import FileFormatError
 from .events import Crossing, Occurrence
-from .solution import Solution, TwoTime
+from .solution import KeptPaths, Solution, TwoTime
 
 SCHEMA = 1
 CHUNK = 128
@@ -32,6 +32,11 @@ LONG_NAMES = {
     "energy_lookahead": "energy per N at the look-ahead point",
     "squared_norm_lookahead": "|z|^2/N of the look-ahead point",
     "time": "physical time",
+    "train_loss": "mean loss of the measurements",
+    "population_loss": "expected loss of a new measurement",
+    "error": "squared distance to the signal per N, up to its sign",
+    "success": "fraction of samples that found the signal",
+    "hessian_overlap": "squared overlap of the lowest eigenvector of the Hessian with the signal",
     "K": "|dx/dt|^2/N",
     "V": "x.dx/dt / N",
     "C": "correlation C(t, t') = <x(t).x(t')>/N",
@@ -115,6 +120,10 @@ def save(solution, path, overwrite=False):
         for name, function in two_time.items():
             if function is not None:
                 _write_two_time(f, name, function, solution.stderr.get(name))
+        for i, paths in enumerate(solution.paths or []):
+            group = f.create_group(f"paths/{i}")
+            for name, values in vars(paths).items():
+                group.create_dataset(name, data=values)
     return Path(path)
 
 
@@ -145,6 +154,8 @@ def _long_name(name):
         return f"standard error of {name[:-7]}"
     if name.startswith("energy_") and name[7:].isdigit():
         return f"energy per N of channel {name[7:]}"
+    if name.startswith("hessian_") and name[8:].isdigit():
+        return f"lowest eigenvalue number {name[8:]} of the Hessian"
     return LONG_NAMES.get(name, name)
 
 
@@ -281,8 +292,8 @@ def load(path):
 
 def _read(f):
     spec = json.loads(f.attrs["spec"])
-    special = {"t", "t_prime", "t_row", "C", "R"}
-    arrays = {name: d[:] for name, d in f.items() if name not in special | {"interpolation"}}
+    special = {"t", "t_prime", "t_row", "C", "R", "interpolation", "paths"}
+    arrays = {name: d[:] for name, d in f.items() if name not in special}
     stderr = {k[:-7]: v for k, v in arrays.items() if k.endswith("_stderr")}
     stderr = {k: np.nan_to_num(v) if v.ndim == 2 else v for k, v in stderr.items()}
     scalars = {k: v for k, v in arrays.items() if not k.endswith("_stderr")}
@@ -310,7 +321,15 @@ def _read(f):
         json.loads(f.attrs["stats"]),
         stderr,
         events,
+        _read_paths(f),
     )
+
+
+def _read_paths(f):
+    if "paths" not in f:
+        return None
+    groups = [f[f"paths/{i}"] for i in range(len(f["paths"]))]
+    return [KeptPaths(**{name: dataset[:] for name, dataset in group.items()}) for group in groups]
 
 
 def _read_two_time(f, name, t):

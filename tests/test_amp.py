@@ -557,8 +557,11 @@ SOFT = dmft.SpikedMatrixTensor(3, 0.5, 1.0, constraint=dmft.SoftSphere(10.0))
         (lambda: PhaseRetrieval("1"), TypeError, "alpha must be a real number"),
         (lambda: AMP("map"), ValueError, "estimator = 'map'"),
         (lambda: dmft.solve(MODEL, AMP(), steps=5), ValueError, "no two-time equations: use dmft.amp.state_evolution"),
-        (lambda: dmft.solve(PhaseRetrieval(1.0), dmft.GradientFlow(), t_max=1.0), TypeError, "model must be a model"),
-        (lambda: dmft.simulate(PhaseRetrieval(1.0), AMP(), steps=5, N=10), TypeError, "model must be a model"),
+        (
+            lambda: dmft.simulate(PhaseRetrieval(1.0), AMP(), steps=5, N=10),
+            TypeError,
+            "model must be a SpikedMatrixTensor",
+        ),
         (
             lambda: dmft.simulate(MODEL, AMP(), t_max=5.0, N=10),
             ValueError,

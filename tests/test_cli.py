@@ -84,7 +84,7 @@ def test_discrete_and_massive_dynamics(capsys):
     sol = dmft.load("n.h5")
     assert sol.dynamics == dmft.Nesterov(0.01, "lambda") and sol.model.constraint == dmft.SoftSphere(10.0)
     assert "energy crosses -0.5" in capsys.readouterr().err
-    for kind in dmft.plot.KINDS:
+    for kind in set(dmft.plot.KINDS) - {"losses"}:
         assert main(["plot", "n.h5", "--kind", kind, "-o", f"{kind}.png"]) == 0
     argv = ["solve", *SOFT[:6], "--method", "lagrange", "--dynamics", "heavy-ball", "--learning-rate", "0.01"]
     assert main([*argv, "--momentum", "0.9", "--steps", "50", "-o", "b.h5"]) == 0

@@ -12,6 +12,7 @@ MODEL = dmft.SpikedMatrixTensor(3, 0.4, 1.0)
 @pytest.fixture(scope="module")
 def sol():
     return dmft.solve(MODEL, dmft.Langevin(1.0), t_max=10.0, m0=0.05)
+GAUSSIAN = [kind for kind in dmft.plot.KINDS if kind != "losses"]  # those of models without measurements
 
 
 def lines(figure, axes=0):
@@ -42,10 +43,12 @@ def test_fdt_integral_is_accurate(sol):
 
 
 def test_every_kind(sol):
-    for kind in dmft.plot.KINDS:
+    for kind in GAUSSIAN:
         assert dmft.plot.make(sol, kind).axes
     with pytest.raises(ValueError, match="kind = 'pie' is not allowed"):
         dmft.plot.make(sol, "pie")
+    with pytest.raises(ValueError, match="SpikedMatrixTensor has no losses"):
+        dmft.plot.losses(sol)
     few = dmft.solve(MODEL, dmft.Langevin(1.0), t_max=1.0, save_at=[1.0])
     assert dmft.plot.overview(few).axes
     with pytest.raises(ValueError, match="needs all rows of C"):
@@ -55,7 +58,7 @@ def test_every_kind(sol):
 def test_discrete_dynamics():
     model = dmft.SpikedMatrixTensor(3, 1.0, 2 / 3, dmft.SoftSphere(10.0))
     sol = dmft.solve(model, dmft.Nesterov(0.01, temperature=0.1), steps=80, m0=0.1)
-    for kind in dmft.plot.KINDS:
+    for kind in GAUSSIAN:
         figure = dmft.plot.make(sol, kind)
     assert dmft.plot.overlap(sol).axes[0].get_xlabel() == "iteration"
     R = sol.R.values

@@ -236,7 +236,11 @@ def test_constructors(make, error, text):
         ({"steps": 0}, ValueError, "steps = 0"),
         ({"steps": 10.0}, TypeError, "steps must be an integer"),
         ({"t_max": 3.0}, ValueError, "t_max = 3.0 is not allowed: HeavyBall is discrete"),
-        ({"integrator": dmft.UniformGrid(dt=0.1)}, ValueError, "is not allowed for HeavyBall: use ExactRecursion"),
+        (
+            {"integrator": dmft.UniformGrid(dt=0.1)},
+            ValueError,
+            "is not allowed for SpikedMatrixTensor with HeavyBall: use ExactRecursion",
+        ),
         ({"save_at": [0.5]}, ValueError, "save_at contains 0.5: iterations are integers"),
         ({"save_at": [11]}, ValueError, "save_at covers"),
         ({"events": dmft.Crossing("K", 0.5)}, ValueError, "name = 'K' is not allowed"),
@@ -248,7 +252,7 @@ def test_constructors(make, error, text):
         (
             {"dynamics": dmft.Langevin(), "steps": None, "t_max": 1.0, "integrator": dmft.ExactRecursion()},
             ValueError,
-            "is not allowed for Langevin: use UniformGrid",
+            "is not allowed for SpikedMatrixTensor with Langevin: use UniformGrid",
         ),
     ],
 )

@@ -170,6 +170,13 @@ class RecursionRun:
         C, R = self.solver.C[:size], self.solver.R[:size]
         return (C, linear_blocks(C, n)), (R, linear_blocks(R, n, symmetric=False))
 
+    def stderr(self, n):
+        """Nothing: no samples are involved."""
+        return {}
+
+    def kept_paths(self, n):
+        """None: there are no paths."""
+
     @property
     def progress(self):
         """(fraction of the work, label)."""

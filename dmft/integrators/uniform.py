@@ -399,6 +399,13 @@ class UniformRun:
         size, panels, s = n * (n + 1) // 2, -(-(n - 1) // 6), self.solver
         return (s.C[:size], s.blocks_C[:panels]), (s.R[:size], s.blocks_R[:panels])
 
+    def stderr(self, n):
+        """Nothing: no samples are involved."""
+        return {}
+
+    def kept_paths(self, n):
+        """None: there are no paths."""
+
     @property
     def progress(self):
         """(fraction of the work of this stage, label)."""
