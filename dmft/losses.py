@@ -7,6 +7,8 @@ Gaussian single-index model, y = h* + sqrt(noise) xi; a link function belongs in
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import _check
 
 
@@ -87,6 +89,45 @@ class Square:
 
     def second(self, h, y):
         return 1.0 + 0.0 * h
+
+
+class UserLoss:
+    """A user's loss whose values are checked: numbers, of the shape of h (a single number stands for all).
+
+    Raises
+    ------
+    TypeError, ValueError
+        Where a method returns something else; the message names the method.
+    """
+
+    def __init__(self, loss):
+        self.loss = loss
+
+    def value(self, h, y):
+        return self._checked("value", h, y)
+
+    def first(self, h, y):
+        return self._checked("first", h, y)
+
+    def second(self, h, y):
+        return self._checked("second", h, y)
+
+    def _checked(self, name, h, y):
+        result = getattr(self.loss, name)(h, y)
+        try:
+            values = np.asarray(result, dtype=float)
+        except (TypeError, ValueError):
+            raise TypeError(f"loss.{name} returned {result!r}: it must return numbers") from None
+        if values.shape != np.shape(h):
+            if values.shape:
+                raise ValueError(
+                    f"loss.{name} returned an array of shape {values.shape}: it must be that of h, {np.shape(h)}"
+                )
+            values = np.full(np.shape(h), values)
+        if np.any(np.isnan(values)):
+            at = np.unravel_index(np.argmax(np.isnan(values)), values.shape)
+            raise ValueError(f"loss.{name} returned nan at h = {h[at]}, y = {y[at]}: it must return numbers")
+        return values
 
 
 LOSSES = {cls.kind: cls for cls in (Quartic, Normalized, Square)}

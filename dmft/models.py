@@ -13,7 +13,7 @@ from dataclasses import MISSING, dataclass, fields
 import numpy as np
 
 from . import _check
-from .losses import LOSSES, METHODS
+from .losses import LOSSES, METHODS, UserLoss
 
 MAX_ORDER = 63
 
@@ -366,7 +366,7 @@ class PhaseRetrieval:
     def loss_function(self):
         """The loss as an object."""
         if not isinstance(self.loss, str):
-            return self.loss
+            return UserLoss(self.loss)
         return LOSSES[self.loss](self.a) if self.loss == "normalized" else LOSSES[self.loss]()
 
 

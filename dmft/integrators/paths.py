@@ -271,11 +271,11 @@ class Paths:
 
     def _user_loss(self, both):
         kernel, n = self.kernel, self.n
-        h, y = kernel.h[:n], kernel.y[:n]
+        h, y = kernel.h[:n].copy(), kernel.y[:n].copy()  # a user's function may write into its arguments
         for name, out in (("value", kernel.value), ("first", kernel.f), ("second", kernel.curvature)):
-            out[:n] = _evaluated(self.loss, name, h, y)
+            out[:n] = getattr(self.loss, name)(h, y)
         if both:
-            kernel.value_other[:n] = _evaluated(self.loss, "value", kernel.h_other[:n], y)
+            kernel.value_other[:n] = self.loss.value(kernel.h_other[:n], y)
         return kernel.project()
 
     def _note_share(self, square, t):
@@ -400,22 +400,11 @@ def _orthonormal(z, count):
     return z
 
 
-def _evaluated(loss, name, h, y):
-    """Values of a user's loss, which must be numbers of the right shape."""
-    values = np.asarray(getattr(loss, name)(h.copy(), y.copy()), dtype=float)
-    if values.shape not in ((), h.shape):
-        raise ValueError(f"loss.{name} returned an array of shape {values.shape}: it must be that of h, {h.shape}")
-    if np.any(np.isnan(values)):
-        at = int(np.argmax(np.isnan(np.broadcast_to(values, h.shape))))
-        raise ValueError(f"loss.{name} returned nan at h = {h[at]}, y = {y[at]}: it must return numbers")
-    return values
-
-
 def _rank_tol(settings, loss, z, y):
     """The given tolerance, or the default of the loss."""
     if settings.rank_tol is not None:
         return settings.rank_tol
-    curvature = [_evaluated(loss, "second", h, y) for h in z[:2]]
+    curvature = [loss.second(h, y) for h in z[:2]]
     linear = max(map(np.max, curvature)) == min(map(np.min, curvature))
     return MINIMAL_TOL if linear else RANK_TOL
 
@@ -439,6 +428,8 @@ class Iterations:
 
     def step(self):
         """Go to the next iterate."""
+        if self._following is None:
+            raise self._end
         self.before, self.point = self.point, self._following
         self._visit()
 
@@ -463,8 +454,8 @@ class Iterations:
             free[noise] += alpha * math.sqrt(variance)
         try:
             self._following, mu = self._return(free, z, alpha, 1.0)
-        except SolverError as error:
-            raise SolverError(f"iteration {t}: {error}", time=t) from None
+        except SolverError as error:  # raised in the next step: this iterate is still good
+            self._following, mu, self._end = None, math.inf, SolverError(f"iteration {t}: {error}", time=t)
         if eq.constraint.soft:
             mu = eq.constraint.multiplier(z @ z)
         self._record(x, z, mu, force, gradient)
@@ -780,7 +771,8 @@ class PathsRun:
         if count == 1:
             return {}
         names = [name for name in self.equations.names if name != "time"]
-        out = {k: self._of_scrambles(k, n).std(axis=0, ddof=1) / math.sqrt(count) for k in names}
+        with np.errstate(invalid="ignore"):  # of an infinite multiplier there is no error
+            out = {k: self._of_scrambles(k, n).std(axis=0, ddof=1) / math.sqrt(count) for k in names}
         return out | self._two_time_errors
 
     def kept_paths(self, n):
