@@ -12,6 +12,8 @@ MODEL = dmft.SpikedMatrixTensor(3, 0.4, 1.0)
 @pytest.fixture(scope="module")
 def sol():
     return dmft.solve(MODEL, dmft.Langevin(1.0), t_max=10.0, m0=0.05)
+
+
 GAUSSIAN = [kind for kind in dmft.plot.KINDS if kind != "losses"]  # those of models without measurements
 
 
