@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import tomllib
+import warnings
 from dataclasses import fields
 from pathlib import Path
 
@@ -875,7 +876,10 @@ def main(argv=None):
     """Entry point; returns the exit code."""
     args = build_parser().parse_args(argv)
     try:
-        code = args.run(args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", RuntimeWarning)
+            warnings.showwarning = lambda message, *_: say(args, f"dmft {args.command}: warning: {message}")
+            code = args.run(args)
         sys.stdout.flush()
         return code
     except BrokenPipeError:

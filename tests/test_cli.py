@@ -1,5 +1,6 @@
 """The command line, run as processes where signals and exit codes matter."""
 
+import contextlib
 import json
 import os
 import signal
@@ -425,3 +426,85 @@ def test_info_of_a_checkpoint(capsys):
     assert 0 < answer["t"] < answer["t_max"] == 4.0
     assert main(["info", "c.ckpt"]) == 0
     assert "pilot run" in capsys.readouterr().out
+
+
+PHASE = ["--alpha", "2", "--learning-rate", "0.01", "--m0", "0.2"]
+FEW_PATHS = ["--paths", "512", "--scrambles", "2"]
+
+
+def test_phase_retrieval(capsys):
+    argv = ["solve", *PHASE, "--loss", "normalized", "--a", "0.5", "--noise", "0.1", "--strength", "0.2", *FEW_PATHS]
+    argv += ["--dynamics", "stochastic-gradient-descent", "--batch-fraction", "0.5", "--momentum", "0.3", "--nesterov"]
+    argv += [
+        "--learning-rate",
+        "0.003",
+        "--persistence-time",
+        "0.1",
+        "--steps",
+        "12",
+        "--seed",
+        "3",
+        "--response-paths",
+        "64",
+        "--keep-paths",
+    ]
+    assert main([*argv, "--rank-tol", "1e-6", "--max-rank", "40", "-o", "p.h5", "--plot", "p.png", "--quiet"]) == 0
+    sol = dmft.load("p.h5")
+    assert sol.model == dmft.PhaseRetrieval(2.0, "normalized", a=0.5, noise=0.1, constraint=dmft.Ridge(0.2))
+    assert sol.dynamics == dmft.StochasticGradientDescent(0.003, 0.5, 0.3, True, 0.1)
+    assert sol.integrator == dmft.SampledPaths(512, 2, 3, 1, 1e-6, 40, response_paths=64, keep_paths=True)
+    assert sol.R is not None and len(sol.laws(12)) == 2
+    assert main(["info", "p.h5", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["final"]["train_loss"] == sol.scalars["train_loss"][-1]
+    assert main(["plot", "p.h5", "--kind", "losses", "-o", "losses.png"]) == 0
+    assert main(["solve", *PHASE, "--steps", "10", *FEW_PATHS, "--dry-run"]) == 0  # gradient descent, the default
+    assert "memory" in capsys.readouterr().out
+    argv = ["solve", "--alpha", "2", "--dynamics", "gradient-flow", "--t-max", "0.2", "--dt", "0.02", *FEW_PATHS]
+    assert main([*argv, "-o", "flow.h5", "--quiet"]) == 0
+    assert dmft.load("flow.h5").stats["error"]["m"] < 1
+
+
+def test_phase_retrieval_is_simulated():
+    argv = ["simulate", *PHASE, "--steps", "6", "--N", "40", "--samples", "3", "--records", "3"]
+    assert main([*argv, "--eigenvalues", "2", "--success-overlap", "0.5", "-o", "s.h5"]) == 0
+    assert {"success", "hessian_1", "hessian_2", "hessian_overlap"} <= set(dmft.load("s.h5").scalars)
+
+
+def test_phase_retrieval_stops_and_resumes():
+    argv = ["solve", *PHASE, "--steps", "40", *FEW_PATHS, "--quiet"]
+    assert main([*argv, "-o", "whole.h5"]) == 0
+    assert main([*argv, "-o", "part.h5", "--checkpoint", "c.ckpt", "--time-limit", "1e-9"]) == 75
+    assert main(["resume", "c.ckpt", "-o", "part.h5", "--quiet"]) == 0
+    np.testing.assert_array_equal(dmft.load("part.h5").m, dmft.load("whole.h5").m)
+
+
+def test_phase_retrieval_from_a_file(tmp_path):
+    spec = tmp_path / "run.toml"
+    spec.write_text(
+        '[model]\nkind = "phase-retrieval"\nalpha = 2.0\nloss = "quartic"\nconstraint = {kind = "ridge", strength = 0.1}\n'
+        '[dynamics]\nkind = "heavy-ball"\nlearning_rate = 0.01\nmomentum = 0.5\n'
+        "[initial]\nm0 = 0.2\n[integrator]\npaths = 512\nscrambles = 2\n[run]\nsteps = 8\n"
+        'events = [{name = "train_loss", level = 0.6, terminal = false}]\n'
+    )
+    assert main(["solve", "--spec", str(spec), "--seed", "5", "-o", "f.h5", "--quiet"]) == 0
+    sol = dmft.load("f.h5")
+    assert sol.integrator.seed == 5 and sol.model.constraint == dmft.Ridge(0.1) and sol.events
+
+
+@pytest.mark.parametrize(
+    ("argv", "text"),
+    [
+        (["--loss", "cubic"], "invalid choice: 'cubic'"),
+        (["--a", "1"], "a = 1.0 is not allowed: it belongs to loss = 'normalized'"),
+        (["--p", "3"], "unknown key 'p'"),
+        (["--dt", "0.1"], "--dt is not allowed"),
+        (["--paths", "3"], "paths = 3 is not allowed"),
+        (["--rtol", "1e-3"], "--rtol is not allowed"),
+        (["--dynamics", "langevin", "--t-max", "1"], "learning_rate"),
+        (["--integrator", "uniform-grid"], "unknown key"),
+    ],
+)
+def test_phase_retrieval_misused(argv, text, capsys):
+    with contextlib.suppress(SystemExit):
+        assert main(["solve", *PHASE, *FEW_PATHS, "--steps", "4", *argv, "-o", "x.h5"]) == 2
+    assert text in capsys.readouterr().err
