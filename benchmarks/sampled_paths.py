@@ -55,7 +55,7 @@ def plain(model, dynamics, steps, paths):
                 outside -= (alpha * (outside @ force) / paths) * force
         norm = np.sqrt(alpha * (outside @ outside) / paths)
         largest = max(largest, np.sqrt(alpha * (f @ f) / paths))
-        if norm > 1e-5 * largest:
+        if norm > 1e-4 * largest:
             k = len(forces)
             fresh = z[2 + k] if k < 4 else rng.standard_normal(paths)
             forces.append(outside / norm)

@@ -481,7 +481,7 @@ def test_phase_retrieval_stops_and_resumes():
 def test_phase_retrieval_from_a_file(tmp_path):
     spec = tmp_path / "run.toml"
     spec.write_text(
-        '[model]\nkind = "phase-retrieval"\nalpha = 2.0\nloss = "quartic"\nconstraint = {kind = "ridge", strength = 0.1}\n'
+        '[model]\nkind = "phase-retrieval"\nalpha = 2.0\nconstraint = {kind = "ridge", strength = 0.1}\n'
         '[dynamics]\nkind = "heavy-ball"\nlearning_rate = 0.01\nmomentum = 0.5\n'
         "[initial]\nm0 = 0.2\n[integrator]\npaths = 512\nscrambles = 2\n[run]\nsteps = 8\n"
         'events = [{name = "train_loss", level = 0.6, terminal = false}]\n'

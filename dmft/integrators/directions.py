@@ -12,7 +12,7 @@ from ..losses import LOSSES
 from .machine import instruction_set
 
 SOBOL = 4  # directions whose normal numbers are quasi-random, with h*, the start and the noise
-RANK_TOL = 1e-5
+RANK_TOL = 1e-4
 MINIMAL_TOL = 1e-12  # below it directions are made of rounding errors
 DEPENDENT = 1e-3  # relative squared distance from the span of the eps at which a force counts as half inside
 NEGLIGIBLE = 1e-4  # second corrections of a force that are left out, relative to rank_tol

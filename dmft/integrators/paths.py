@@ -49,7 +49,7 @@ class SampledPaths:
         Scrambles that run at the same time.  The result does not depend on it.
     rank_tol : float, optional
         A gradient opens a direction where the part of it that lies outside the open ones is larger than
-        this, relative to the largest gradient so far.  Default 1e-5, far below the statistical error, and 1e-12
+        this, relative to the largest gradient so far.  Default 1e-4, far below the statistical error, and 1e-12
         (the smallest allowed) where the derivative of the loss is linear in h.
     max_rank : int, optional
         Number of directions for which there is memory.  Default: one for each gradient with batches or
