@@ -227,7 +227,8 @@ class Solution:
         R = (1/T) dC/dt').  For discrete dynamics R(t, t') is the response to the force of step t',
         learning rate included: sums replace integrals.
     stderr : dict of str to array
-        Statistical standard errors, where samples are involved.
+        Statistical standard errors, where samples or paths are involved; those of C and R as
+        lower-triangular arrays on the stored rows.
     stats : dict
         Steps, seconds, bytes, integrator, versions; ``stats["error"]`` holds the estimated
         errors, relative for m, absolute for everything else, largest over the run (None where

@@ -211,8 +211,9 @@ def solve(
 
     Parameters
     ----------
-    model : SpikedMatrixTensor or MixedSpin
+    model : SpikedMatrixTensor, MixedSpin or PhaseRetrieval
     dynamics : Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall or Nesterov
+        For ``PhaseRetrieval`` GradientFlow, the three discrete ones or StochasticGradientDescent.
     t_max : float
         Final time of a continuous dynamics.
     steps : int
@@ -220,9 +221,9 @@ def solve(
     m0 : float
         Overlap with the signal at t = 0, |m0| <= 1 (0 for models without a signal).  The start
         is otherwise uniform on the sphere.
-    integrator : UniformGrid or ExactRecursion, optional
+    integrator : UniformGrid, ExactRecursion or SampledPaths, optional
         Default ``UniformGrid()``, rtol = 1e-6, for continuous dynamics; ``ExactRecursion()`` for
-        discrete ones.
+        discrete ones; ``SampledPaths()`` for ``PhaseRetrieval``.
     save_at : array_like, optional
         Times of the rows of C and R that are kept in the solution and its file; all by default.
         (The run itself needs all rows in memory.)  The scalars are kept at every step.  Iterations
@@ -251,7 +252,7 @@ def solve(
     TypeError, ValueError
         For wrong arguments: the message names the parameter, its value and what is allowed.
     MemoryError
-        If C and R do not fit, before anything is allocated.
+        If C and R, or the paths, do not fit, before anything is allocated.
     SolverError
         If the numerical solution fails; ``.partial`` holds what was computed.
 
@@ -266,6 +267,10 @@ def solve(
     >>> sol = dmft.solve(soft, dmft.Nesterov(learning_rate=0.01), steps=100)
     >>> round(float(sol.energy[-1]), 6)
     -1.877268
+    >>> regression = dmft.PhaseRetrieval(alpha=2.0, loss="square")
+    >>> sol = dmft.solve(regression, dmft.GradientDescent(0.1), steps=20, integrator=dmft.SampledPaths(paths=2048))
+    >>> round(float(sol.scalars["train_loss"][-1]), 6)
+    0.01606
     """
     integrator = seeded(model, dynamics, integrator, seed)
     problem = Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events)
