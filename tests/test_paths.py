@@ -793,7 +793,7 @@ def test_callback_sees_every_step():
     np.testing.assert_array_equal([m for _, m in seen], sol.m[1:])
 
 
-@pytest.mark.parametrize("dynamics", [dmft.GradientDescent(0.5), dmft.StochasticGradientDescent(0.3, 0.5)])
+@pytest.mark.parametrize("dynamics", [dmft.GradientDescent(0.1), dmft.StochasticGradientDescent(0.06, 0.5)])
 def test_divergence_keeps_what_was_computed(dynamics):
     model = dmft.PhaseRetrieval(2.0, constraint=FREE)
     with warnings.catch_warnings():
@@ -805,7 +805,8 @@ def test_divergence_keeps_what_was_computed(dynamics):
     assert info.value.time < 20
     for values in (*partial.scalars.values(), *partial.stderr.values(), partial.C.values):
         assert np.all(np.isfinite(values))
-    assert partial.scalars["squared_norm"][-1] > 1
+    assert f"at t = {info.value.time + 1:g}" in str(info.value)
+    assert np.all(partial.scalars["squared_norm"] < 1.1)  # the end is reported before the averages are spoiled
     partial.save("partial.h5")
     assert dmft.load("partial.h5").status == "failed"
 
@@ -836,7 +837,7 @@ class Steep:
 def test_dominating_path_warns():
     model = dmft.PhaseRetrieval(2.0, loss=Steep())
     with pytest.warns(RuntimeWarning, match=r"one path of 2048 carries [0-9]+%"):
-        sol = solve(model, dmft.GradientDescent(1e-9), steps=2)
+        sol = solve(model, dmft.GradientDescent(1e-10), steps=2)
     assert 0.3 < sol.stats["largest_share"] <= 1
     assert solve(MODEL, DYNAMICS["descent"]).stats["largest_share"] < 0.3
 

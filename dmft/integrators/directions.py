@@ -17,6 +17,8 @@ MINIMAL_TOL = 1e-12  # below it directions are made of rounding errors
 DEPENDENT = 1e-3  # relative squared distance from the span of the eps at which a force counts as half inside
 NEGLIGIBLE = 1e-4  # second corrections of a force that are left out, relative to rank_tol
 LARGEST_FIELD = 1e4  # |h| of a path beyond which a run has diverged
+RUNAWAY_SHARE = 0.5  # of one path in |f|^2 beyond which, at
+UNSTABLE = 4.0  # this step times l'' (the limit of every method is at most 4), it runs away
 
 
 class Gradient(NamedTuple):
@@ -60,11 +62,11 @@ class Paths:
         """Number of open directions."""
         return self.kernel.rank
 
-    def gradient(self, point, other=None, weight=None, t=0):
+    def gradient(self, point, other=None, weight=None, step=0.0, t=0):
         """The data gradient at a point (coefficients on the directions), which may open one.
 
         ``other`` is a second point where the loss is wanted, ``weight`` that of the measurements in the
-        gradient, ``t`` the time for messages.
+        gradient, ``step`` the one that will be made (a path may be unstable at it), ``t`` the time for messages.
         """
         kernel, n = self.kernel, self.n
         if weight is not None:
@@ -79,7 +81,7 @@ class Paths:
         products, square = self.alpha / n * products, self.alpha / n * square
         if not math.isfinite(square):
             raise SolverError(f"the dynamics diverges: l' is not finite at t = {t:g}", time=t)
-        self._note_share(square, t)
+        self._note_share(square, step, t)
         pairs = products[kernel.first :].reshape(-1, 2)
         vector = np.concatenate([products[:2], pairs.sum(axis=1)])
         on_forces = self._forces(products)
@@ -115,8 +117,7 @@ class Paths:
         largest = max(h.max(), -h.min())
         if not largest < LARGEST_FIELD:
             raise SolverError(
-                f"the dynamics diverges: |h| of a path is {largest:.3g} at t = {t:g} (learning rate times l'' above 2 "
-                "is unstable): use a smaller step",
+                f"the dynamics diverges: |h| of a path is {largest:.3g} at t = {t:g}: use a smaller step",
                 time=t,
             )
 
@@ -129,14 +130,23 @@ class Paths:
             kernel.value_other[:n] = self.loss.value(kernel.h_other[:n], y)
         return kernel.project()
 
-    def _note_share(self, square, t):
-        """Keep the largest share of one path in |f|^2, unless the gradient has all but vanished."""
+    def _note_share(self, square, step, t):
+        """Keep the largest share of one path in |f|^2, unless the gradient has all but vanished; find a runaway."""
         self.largest = max(self.largest, math.sqrt(square))
-        if square > 1e-6 * self.largest**2:
-            f = self.kernel.f
-            share = float(max(f.max(), -f.min()) ** 2 * self.alpha / self.n / square)
-            if share > self.share:
-                self.share, self.shared_at = share, t
+        if square <= 1e-6 * self.largest**2:
+            return
+        f = self.kernel.f
+        largest = int(np.argmax(f) if f.max() > -f.min() else np.argmin(f))
+        share = float(f[largest] ** 2 * self.alpha / self.n / square)
+        unstable = step * self.kernel.curvature[largest]
+        if share > RUNAWAY_SHARE and unstable > UNSTABLE:
+            raise SolverError(
+                f"the dynamics diverges: one path carries {share:.0%} of the mean square of l' at t = {t:g}, where the "
+                f"step times l'' is {unstable:.3g}: use a smaller step",
+                time=t,
+            )
+        if share > self.share:
+            self.share, self.shared_at = share, t
 
     def _open(self, on_forces, rest, t):
         """Open a direction if enough of the force lies outside the open ones; the norm of that part, or 0."""

@@ -222,7 +222,7 @@ class PathsRun:
         threads = usable_threads(self.integrator.threads)
         with ThreadPoolExecutor(threads) as pool:
             errors = list(pool.map(lambda scramble: _run_to(scramble, target), self.solver))
-        self._error = next((error for error in errors if error is not None), None)
+        self._error = min((error for error in errors if error is not None), key=lambda e: e.time, default=None)
         self.seconds += time.perf_counter() - began
         if self._error is not None and self.size == size:
             raise SolverError(str(self._error), time=float(self.t[-1]))

@@ -43,7 +43,7 @@ class Iterations:
         x, before = _padded(self.point, 2 + rank), _padded(self.before, 2 + rank)
         z = x + b * (x - before)
         weight = next(self._batches) if self._batches is not None else None
-        gradient = paths.gradient(z, x if eq.looks_ahead else None, weight, t)
+        gradient = paths.gradient(z, x if eq.looks_ahead else None, weight, alpha, t)
         force = -gradient.vector
         if variance > 0:
             noise = paths.noise_direction(t)
@@ -172,7 +172,7 @@ class Flow(Iterations):
 
     def _slope(self, x, t):
         """dx/dt, the gradient and mu."""
-        gradient = self.paths.gradient(x, t=t)
+        gradient = self.paths.gradient(x, step=self.dt, t=t)
         x, constraint = _padded(x, len(gradient.vector)), self.equations.constraint
         mu = constraint.multiplier(x @ x) if constraint.soft else -(gradient.vector @ x) / (x @ x)
         return -gradient.vector - mu * x, gradient, mu
