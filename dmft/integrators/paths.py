@@ -114,13 +114,16 @@ class SampledPaths:
         """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``."""
         dt, steps = self.grid(equations, duration)
         gradients = steps * equations.gradients_per_step
-        rank = min(self.rank(equations, steps), 40 + gradients // 2)
+        rank = self.rank(equations, steps)
+        if not equations.fresh_directions:  # it saturates
+            rank = min(rank, 40 + gradients // 8)
         passes = 2 * rank + max(gradients - rank, 0)
+        response = 5e-11 * self.response_paths * steps**3
         return {
             "steps": steps,
             "dt": dt,
             "bytes": self.memory(equations, steps),
-            "seconds": 3e-9 * self.scrambles * self.paths * passes * rank / self.threads,
+            "seconds": self.scrambles / self.threads * (1e-9 * self.paths * passes * rank + response),
             "available": available_memory(),
         }
 
@@ -155,7 +158,7 @@ class SampledPaths:
         n, rank = steps + 1, self.rank(equations, steps)
         copies = (1 if equations.discrete else 2) + self.keep_paths
         rows = copies * (segment_bytes(self.paths, rank) + 12 * 8 * self.paths) + 8 * self.response_paths * n
-        two_time = 8 * n * n * (3 if self.response_paths == 0 else 6)
+        two_time = 8 * n * n * (9 if self.response_paths == 0 else 9 + 2 + 4 * self.threads)
         return self.scrambles * (rows + 8 * n * (rank + 16)) + two_time
 
 
@@ -262,17 +265,26 @@ class PathsRun:
     def two_time(self, n):
         """(C, R) on the first n times: packed triangles and the blocks on the diagonal."""
         self._two_time_errors = {}
-        C = self._two_time("C", [scramble.correlation(n) for scramble in self.solver], True)
-        if not self.integrator.response_paths:
-            return C, None
-        return C, self._two_time("R", [scramble.response(n) for scramble in self.solver], False)
+        C, R = self._two_time("C", (scramble.correlation(n) for scramble in self.solver), True), None
+        if self.integrator.response_paths:
+            try:
+                with ThreadPoolExecutor(usable_threads(self.integrator.threads)) as pool:
+                    R = self._two_time("R", pool.map(lambda scramble: scramble.response(n), self.solver), False)
+            except KeyboardInterrupt:  # the rest is worth keeping
+                warnings.warn("the response was interrupted and is left out", RuntimeWarning, stacklevel=5)
+        return C, R
 
     def _two_time(self, name, squares, symmetric):
-        n = len(squares[0])
-        mean = sum(squares) / len(squares)
-        if len(squares) > 1:
-            scatter = sum((square - mean) ** 2 for square in squares)
-            self._two_time_errors[name] = np.tril(np.sqrt(scatter / (len(squares) * (len(squares) - 1))))
+        """Mean and standard error of square arrays that come one by one."""
+        mean = scatter = 0.0
+        for count, square in enumerate(squares, 1):
+            gap = square - mean
+            mean = mean + gap / count
+            gap *= square - mean
+            scatter = scatter + gap
+        if count > 1:
+            self._two_time_errors[name] = np.tril(np.sqrt(scatter / (count * (count - 1))))
+        n = len(mean)
         packed = mean[np.tril_indices(n)]
         return packed, linear_blocks(packed, n, symmetric)
 
