@@ -6,12 +6,14 @@ Losses and questions of arXiv:2006.06997 and arXiv:2103.04902.
 """
 
 import argparse
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 from scipy.sparse.linalg import eigsh
 
 import dmft
@@ -80,7 +82,7 @@ def both(model, dynamics, steps, paths, settings, seed):
         warnings.simplefilter("always")
         theory = dmft.solve(model, dynamics, steps=steps, m0=M0, integrator=dmft.SampledPaths(paths=paths))
     for warning in caught:
-        print(f"  warning, alpha = {model.alpha:g}, {dynamics.kind}: {warning.message}")
+        print(f"  warning, alpha = {model.alpha:g}, {dynamics!r}:\n    {warning.message}")
     sim = dmft.simulate(
         model,
         dynamics,
@@ -403,6 +405,13 @@ def success_figure(fractions, t, settings):
     return figure
 
 
+def save(figure, path):
+    """As a PNG of 255 colours, a third of the size."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    Image.open(buffer).convert("RGB").quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, under a minute")
@@ -413,21 +422,21 @@ def main():
 
     runs = descents(settings)
     print_deviations("Full batch and SGD", runs)
-    descent_figure(runs, settings).savefig(args.out / "phase_retrieval_descent.png", dpi=110)
+    save(descent_figure(runs, settings), args.out / "phase_retrieval_descent.png")
 
     runs, long_runs = batches(settings), long_batches(settings)
     print_deviations("Persistent batches", runs)
     print_long(long_runs)
-    batch_figure(runs, long_runs, settings).savefig(args.out / "phase_retrieval_batches.png", dpi=110)
+    save(batch_figure(runs, long_runs, settings), args.out / "phase_retrieval_batches.png")
 
     samples = starts(settings)
     print_starts(samples)
     print_transitions()
-    start_figure(samples).savefig(args.out / "phase_retrieval_start.png", dpi=110)
+    save(start_figure(samples), args.out / "phase_retrieval_start.png")
 
     fractions, t = successes(settings)
     print_successes(fractions, t, settings)
-    success_figure(fractions, t, settings).savefig(args.out / "phase_retrieval_success.png", dpi=110)
+    save(success_figure(fractions, t, settings), args.out / "phase_retrieval_success.png")
 
 
 if __name__ == "__main__":
