@@ -445,15 +445,17 @@ def spec_of(args):
         if not isinstance(table, dict):
             raise UsageError(f"--spec: {name} must be a table, got {table!r}")
     spec = {**spec, **tables}
-    default = "mixed-spin" if args.coupling else "spiked-matrix-tensor"
-    if args.alpha is not None:
-        default = "phase-retrieval"
+    if args.coupling and args.alpha is not None:
+        raise UsageError("--coupling (mixed-spin) does not go with --alpha (phase-retrieval)")
+    default = "mixed-spin" if args.coupling else "phase-retrieval" if args.alpha is not None else "spiked-matrix-tensor"
     constraint = tables["model"].get("constraint")  # belongs to every kind of model
     choose_kind(tables["model"], args.model, default)
     if constraint is not None:
         tables["model"]["constraint"] = constraint
     retrieval = tables["model"]["kind"] == "phase-retrieval"
     choose_kind(tables["dynamics"], args.dynamics, "gradient-descent" if retrieval else "langevin")
+    if args.loss is not None and args.loss != "normalized":  # another loss has no a
+        tables["model"].pop("a", None)
     set_flags(tables["model"], args, MODEL_FLAGS)
     if args.coupling:
         tables["model"]["couplings"] = {str(p): g for p, g in args.coupling}
@@ -878,7 +880,9 @@ def main(argv=None):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", RuntimeWarning)
-            warnings.showwarning = lambda message, *_: say(args, f"dmft {args.command}: warning: {message}")
+            warnings.showwarning = lambda message, *_: print(
+                f"dmft {args.command}: warning: {message}", file=sys.stderr
+            )
             code = args.run(args)
         sys.stdout.flush()
         return code

@@ -556,7 +556,7 @@ class StochasticGradientDescent(Iteration):
     batch_fraction : float
         0 < b <= 1.
     momentum : float
-        0 <= beta <= 1.
+        0 <= beta <= 1, constant.
     nesterov : bool
         Take the gradient at the look-ahead point.
     persistence_time : float, optional

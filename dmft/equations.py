@@ -247,6 +247,11 @@ class PathEquations:
     def _batched(self):
         return isinstance(self.dynamics, StochasticGradientDescent) and self.dynamics.batch_fraction < 1
 
+    @property
+    def batch_fraction(self):
+        """Share of the measurements in a gradient."""
+        return self.dynamics.batch_fraction if self._batched else 1.0
+
     def batches(self, steps, size, rng):
         """Iterator over the weights of the measurements in the gradients, or None for all measurements."""
         return self.dynamics.batches(steps, size, rng) if self._batched else None

@@ -2,9 +2,10 @@
 
 A loss is any object with the methods ``value``, ``first`` and ``second``: l and its first and second
 derivative with respect to h, vectorised over arrays h and y of one shape.  The label is that of a
-Gaussian single-index model, y = h* + sqrt(noise) xi; a link function belongs into the loss.
+Gaussian single-index model, y = h* + sqrt(noise) xi; a link function belongs in the loss.
 """
 
+import reprlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,20 +114,22 @@ class UserLoss:
         return self._checked("second", h, y)
 
     def _checked(self, name, h, y):
+        h, y = (np.broadcast_to(x, np.shape(h)) for x in (h, y))  # read-only: a loss must not write into them
         result = getattr(self.loss, name)(h, y)
-        try:
-            values = np.asarray(result, dtype=float)
-        except (TypeError, ValueError):
-            raise TypeError(f"loss.{name} returned {result!r}: it must return numbers") from None
+        values = np.asarray(result)
+        if values.dtype.kind not in "fiu":
+            raise TypeError(f"loss.{name} returned {reprlib.repr(result)}: it must return real numbers")
+        values = values.astype(float, copy=False)
         if values.shape != np.shape(h):
             if values.shape:
                 raise ValueError(
                     f"loss.{name} returned an array of shape {values.shape}: it must be that of h, {np.shape(h)}"
                 )
             values = np.full(np.shape(h), values)
-        if np.any(np.isnan(values)):
-            at = np.unravel_index(np.argmax(np.isnan(values)), values.shape)
-            raise ValueError(f"loss.{name} returned nan at h = {h[at]}, y = {y[at]}: it must return numbers")
+        bad = np.isnan(values) if name != "second" else ~np.isfinite(values)
+        if np.any(bad):
+            at = np.unravel_index(np.argmax(bad), bad.shape)
+            raise ValueError(f"loss.{name} returned {values[at]} at h = {h[at]}, y = {y[at]}: it must return numbers")
         return values
 
 

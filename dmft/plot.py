@@ -184,6 +184,8 @@ def _needs(solution, name):
     function = getattr(solution, name)
     if function is None and "N" in solution.stats:
         raise ValueError(f"a simulation has no {name}: use that of solve")
+    if function is None and "paths" in solution.stats and solution.C is not None:
+        raise ValueError(f"no {name} was computed: solve with SampledPaths(response_paths=...), e.g. 512")
     if function is None or not function.complete or len(solution.t) < 3:
         raise ValueError(f"the plot needs all rows of {name}: solve without save_at, and more than two times")
     return function

@@ -25,11 +25,11 @@ import numpy as np
 from . import _check, measurements
 from . import progress as progress_meter
 from . import spec as specs
-from .dynamics import AMP, DYNAMICS, StochasticGradientDescent, UnderdampedLangevin
+from .dynamics import AMP, StochasticGradientDescent, UnderdampedLangevin
 from .errors import SolverError
-from .models import GaussianLandscape, PhaseRetrieval, SoftSphere
+from .models import PhaseRetrieval, SoftSphere
 from .solution import Solution, linear
-from .solve import check_channels, check_duration, check_overlap
+from .solve import check_duration, check_overlap, check_pair
 from .steps import returning
 
 DEFAULT_DT = 0.02
@@ -488,8 +488,7 @@ class _Plan:
 
 def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers, success_overlap, eigenvalues):
     """The plan, from arguments as the user gave them."""
-    _check.instance("model", model, (GaussianLandscape, PhaseRetrieval), "a model, e.g. SpikedMatrixTensor(...)")
-    _check.instance("dynamics", dynamics, tuple(DYNAMICS.values()), "a dynamics, e.g. Langevin(...)")
+    check_pair(model, dynamics)
     t_max, steps = check_duration(dynamics, t_max, steps)
     if N is None:
         raise ValueError(f"{'steps' if dynamics.discrete else 't_max'} and N must be given")
@@ -522,14 +521,8 @@ def _coupled(model, dynamics, steps, N, m0, observed):
 
     for name, value in observed.items():
         raise ValueError(f"{name} = {value!r} is not allowed for {type(model).__name__}: only for PhaseRetrieval")
-    if isinstance(dynamics, StochasticGradientDescent):
-        raise ValueError(
-            f"dynamics = {dynamics!r} is not allowed for {type(model).__name__}, which has no measurements: "
-            "only for PhaseRetrieval"
-        )
     if isinstance(dynamics, AMP):
         _check_message_passing(model, dynamics, m0)
-    check_channels(model, dynamics)
     if max(model.orders, default=2) > max_order:
         raise ValueError(f"order {max(model.orders)} is too large to simulate: at most {max_order}")
     sample = partial(_Sample, model, dynamics.annealing, N, m0)

@@ -297,7 +297,7 @@ class Solution:
     @property
     def _block(self):
         """Steps of the interpolating polynomials: lines between iterations and between records."""
-        return 1 if self.dynamics.discrete or self.stderr else PANEL
+        return 1 if self.dynamics.discrete or "N" in self.stats else PANEL
 
     def _scalar(self, name):
         if name not in self.scalars:

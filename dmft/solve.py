@@ -451,11 +451,11 @@ class Job:
         found = self._occurrences(terminal, max(0, seen - self.stepper.block - 1))
         return min(found, key=lambda o: o.time, default=None)
 
-    def _occurrences(self, events, start=0, errors=None):
+    def _occurrences(self, events, start=0, errors=None, stderr=None):
         """Every crossing of the events after the time number ``start``."""
         t, scalars, block = self.stepper.t, self.stepper.scalars(), self.stepper.block
         return [
-            Occurrence(e, time, sense, time_error(t, scalars, e, time, errors))
+            Occurrence(e, time, sense, time_error(t, scalars, e, time, errors, stderr))
             for e in events
             for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction, start, block)
         ]
@@ -479,7 +479,8 @@ class Job:
         t, scalars = self.stepper.t, self.stepper.scalars()
         n = len(t)
         stats = self.stepper.stats()
-        occurrences = sorted(self._occurrences(self.problem.events, 0, stats["error"]), key=lambda o: o.time)
+        errors = self.stepper.stderr(n)
+        occurrences = sorted(self._occurrences(self.problem.events, 0, stats["error"], errors), key=lambda o: o.time)
         if status == "event":  # keep the whole step that contains it
             end = min(o.time for o in occurrences if o.event.terminal)
             n = min(n, max(self.stepper.block + 1, int(np.searchsorted(t, end)) + 1))  # interpolation needs a panel
@@ -495,6 +496,8 @@ class Job:
             stderr = {
                 name: _kept_error(t, error, kept) for name, error in stderr.items() if error.ndim == 1 or kept.size
             }
+        for text in stats.get("warnings", ()):
+            warnings.warn(text, RuntimeWarning, stacklevel=4)  # the caller of solve
         stats["steps"] = n - 1
         stats["seconds"] = time.monotonic() - began
         stats["cpu_seconds"] = time.process_time() - cpu
@@ -523,15 +526,19 @@ def _kept_error(t, error, kept):
     return error if error.ndim == 1 else linear(t, error).keep(kept).values
 
 
-def time_error(t, scalars, event, time, errors):
-    """Error of a crossing time: the error of the scalar over its slope there."""
-    if not errors:
+def time_error(t, scalars, event, time, errors, stderr):
+    """Error of a crossing time: that of the scalar, of the step and statistical, over its slope there."""
+    error = 0.0
+    if errors:
+        name = event.name if event.name in errors else "energy"
+        error = errors[name] * (abs(event.level) if name == "m" else 1.0)
+    if stderr:
+        error = math.hypot(error, np.interp(time, t, stderr[event.name]))
+    if not error:
         return None
-    name = event.name if event.name in errors else "energy"
     step = 1e-4 * t[-1] / len(t)
     ends = np.clip([time - step, time + step], t[0], t[-1])
     left, right = local_polynomial(t, scalars[event.name], ends)
-    error = errors[name] * (abs(event.level) if name == "m" else 1.0)
     return float(error * (ends[1] - ends[0]) / abs(right - left)) if right != left else None
 
 

@@ -309,7 +309,7 @@ cdef class Paths:
 
 def response(double[:, :, ::1] curvature, double alpha, double[::1] scale, double[::1] shift, double[::1] rate,
              double[::1] inertia, double[::1] lookahead, double[::1] multiplier, str instruction_set):
-    """Response R(t, s) of the weights from the tangents of sampled paths (docs/equations.md, eq. 32-34).
+    """Response R(t, s) of the weights from the tangents of sampled paths (docs/equations.md, eq. 32-33).
 
     With S the response of the point where the gradient is taken, column after column from the last:
 

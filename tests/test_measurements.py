@@ -474,7 +474,7 @@ PERSISTENT = dmft.StochasticGradientDescent(lambda t: 0.1 if t else 0.01, 0.5, p
 @pytest.mark.parametrize(
     ("model", "dynamics", "change", "text"),
     [
-        (FIELD, dmft.StochasticGradientDescent(0.1, 0.5), {}, "SpikedMatrixTensor, which has no measurements"),
+        (FIELD, dmft.StochasticGradientDescent(0.1, 0.5), {}, "SpikedMatrixTensor has no measurements"),
         (FIELD, dmft.GradientDescent(0.1), {"eigenvalues": 2}, "eigenvalues = 2 .* only for PhaseRetrieval"),
         (
             FIELD,

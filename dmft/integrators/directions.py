@@ -18,7 +18,7 @@ DEPENDENT = 1e-3  # relative squared distance from the span of the eps at which 
 NEGLIGIBLE = 1e-4  # second corrections of a force that are left out, relative to rank_tol
 LARGEST_FIELD = 1e4  # |h| of a path beyond which a run has diverged
 RUNAWAY_SHARE = 0.5  # of one path in |f|^2 beyond which, at
-UNSTABLE = 4.0  # this step times l'' (the limit of every method is at most 4), it runs away
+UNSTABLE = 4.0  # this step times l'/h (the limit of every method is at most 2 + 2 beta), it runs away
 
 
 class Gradient(NamedTuple):
@@ -51,6 +51,8 @@ class Paths:
         y = z[0] + math.sqrt(noise) * z[2] if noise > 0 else z[0]
         self._sobol = z[first:]
         self.kernel = kernel.Paths(z[:first], y, instruction_set())
+        # without overlap, and where the loss cannot tell y from -y, the overlap stays zero
+        self._symmetric = equations.m0 == 0 and np.array_equal(self.loss.first(z[1], y), self.loss.first(z[1], -y))
         self._builtin = kernel.losses[self.loss.kind] if type(self.loss) in LOSSES.values() else 0
         self.tol = _rank_tol(settings, self.loss, z, y)
         self._candidate_is_new = False
@@ -84,6 +86,8 @@ class Paths:
         self._note_share(square, step, t)
         pairs = products[kernel.first :].reshape(-1, 2)
         vector = np.concatenate([products[:2], pairs.sum(axis=1)])
+        if self._symmetric:
+            vector[0] = 0.0
         on_forces = self._forces(products)
         outside = self._open(on_forces, square - on_forces @ on_forces, t)
         if outside:
@@ -123,7 +127,7 @@ class Paths:
 
     def _user_loss(self, both):
         kernel, n = self.kernel, self.n
-        h, y = kernel.h[:n].copy(), kernel.y[:n].copy()  # a user's function may write into its arguments
+        h, y = kernel.h[:n], kernel.y[:n]
         for name, out in (("value", kernel.value), ("first", kernel.f), ("second", kernel.curvature)):
             out[:n] = getattr(self.loss, name)(h, y)
         if both:
@@ -138,11 +142,11 @@ class Paths:
         f = self.kernel.f
         largest = int(np.argmax(f) if f.max() > -f.min() else np.argmin(f))
         share = float(f[largest] ** 2 * self.alpha / self.n / square)
-        unstable = step * self.kernel.curvature[largest]
+        unstable = step * abs(f[largest] / self.kernel.h[largest])
         if share > RUNAWAY_SHARE and unstable > UNSTABLE:
             raise SolverError(
                 f"the dynamics diverges: one path carries {share:.0%} of the mean square of l' at t = {t:g}, where the "
-                f"step times l'' is {unstable:.3g}: use a smaller step",
+                f"step times l'/h is {unstable:.3g}: use a smaller step",
                 time=t,
             )
         if share > self.share:
@@ -266,5 +270,7 @@ def _rank_tol(settings, loss, z, y):
     if settings.rank_tol is not None:
         return settings.rank_tol
     curvature = [loss.second(h, y) for h in z[:2]]
+    slope = float(curvature[0][0])
+    rise = loss.first(z[1], y) - loss.first(z[0], y)
     linear = max(map(np.max, curvature)) == min(map(np.min, curvature))
-    return MINIMAL_TOL if linear else RANK_TOL
+    return MINIMAL_TOL if linear and np.allclose(rise, slope * (z[1] - z[0]), rtol=1e-9, atol=1e-12) else RANK_TOL

@@ -10,12 +10,13 @@ import math
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import _check
 from ..errors import SolverError
+from ..interpolation import PANEL
 from ..solution import linear_blocks
 from .directions import MINIMAL_TOL, Paths
 from .machine import available_memory, usable_threads
@@ -24,6 +25,8 @@ from .trajectories import Extrapolated, Iterations
 FULL_BATCH_RANK = 512
 LARGE_SHARE = 0.25
 MINIMAL_PATHS = 64
+FLOW_PATHS = 2**12  # from which the step of gradient flow is chosen
+LEAST_BATCH = 10.0
 EDGE_GRID = np.linspace(0.05, 0.95, 19)
 
 
@@ -131,14 +134,14 @@ class SampledPaths:
         """(time step, number of steps) of the solution."""
         if equations.discrete:
             return 1.0, duration
-        steps = math.ceil(duration / (self.dt or self._default_dt(equations)) * (1 - 1e-12))
-        return duration / steps, steps
+        panels = math.ceil(duration / (PANEL * (self.dt or self._default_dt(equations))) * (1 - 1e-12))
+        return duration / (PANEL * panels), PANEL * panels
 
     def _default_dt(self, equations):
-        start = Paths(self, equations, np.random.SeedSequence(self.seed), 1)
+        start = Paths(replace(self, paths=FLOW_PATHS), equations, np.random.SeedSequence(self.seed), 1)
         curvature = np.abs(start.gradient(equations.start).curvature)
         largest = max(curvature.max(), 1e-3)
-        # upper edge of the Hessian's bulk, the smallest z(s) (docs/equations.md, eq. 35 with -s)
+        # upper edge of the Hessian's bulk, the smallest z(s) (docs/equations.md, eq. 34 with -s)
         edge = min(
             largest / x + equations.alpha * np.mean(curvature / (1 - x * curvature / largest)) for x in EDGE_GRID
         )
@@ -159,35 +162,46 @@ class SampledPaths:
         copies = (1 if equations.discrete else 2) + self.keep_paths
         rows = copies * (segment_bytes(self.paths, rank) + 12 * 8 * self.paths) + 8 * self.response_paths * n
         two_time = 8 * n * n * (9 if self.response_paths == 0 else 9 + 2 + 4 * self.threads)
-        return self.scrambles * (rows + 8 * n * (rank + 16)) + two_time
+        return self.scrambles * (rows + n * (8 * rank + 1000) * copies) + two_time
 
 
 class PathsRun:
     """A run of all scrambles, as the driver of ``solve`` sees it."""
 
-    block = 1  # the points between the times are on straight lines
     final = True
 
     def __init__(self, settings, equations, duration):
         self.integrator, self.equations = settings, equations
         self._check_options()
         self.dt, self.steps = settings.grid(equations, duration)
-        need, have = settings.memory(equations, self.steps), available_memory()
-        if need > have:
-            raise MemoryError(
-                f"{settings.scrambles} scrambles of {settings.paths} paths with {settings.rank(equations, self.steps)} "
-                f"directions and {self.steps} steps need up to {need} bytes, {have:.0f} are available: use fewer paths "
-                "or scrambles, or a smaller max_rank"
-            )
-        self.seconds, self.stopped, self._error = 0.0, False, None
+        self.block = 1 if equations.discrete else PANEL
+        self._check_memory()
+        self.seconds, self.stopped, self._error, self._two_time_errors = 0.0, False, None, {}
         seeds = np.random.SeedSequence(settings.seed).spawn(settings.scrambles)
         rank = settings.rank(equations, self.steps)
         kind, step = (Iterations, self.steps) if equations.discrete else (Extrapolated, self.dt)
         self.solver = [kind(settings, equations, step, seed, rank) for seed in seeds]
         self._t = self.dt * np.arange(self.steps + 1)
 
+    def _check_memory(self):
+        s, rank = self.integrator, self.integrator.rank(self.equations, self.steps)
+        need, have = s.memory(self.equations, self.steps), available_memory()
+        if need > have:
+            rows = 16 * s.scrambles * s.paths * rank
+            advice = f"fewer paths or scrambles, or a max_rank below {rank}" if rows > need / 2 else "fewer steps"
+            raise MemoryError(
+                f"{s.scrambles} scrambles of {s.paths} paths with up to {rank} directions and {self.steps} steps need "
+                f"up to {need} bytes, {have:.0f} are available: use {advice}"
+            )
+
     def _check_options(self):
         s = self.integrator
+        if self.equations.batch_fraction * s.paths < LEAST_BATCH:
+            least = math.ceil(LEAST_BATCH / self.equations.batch_fraction)
+            raise ValueError(
+                f"paths = {s.paths} is not allowed: with batch_fraction = {self.equations.batch_fraction!r} it must be "
+                f">= {least}"
+            )
         if s.dt is not None and self.equations.discrete:
             raise ValueError(f"dt = {s.dt!r} is not allowed: the dynamics is discrete in time")
         if s.response_paths and not self.equations.discrete:
@@ -203,8 +217,8 @@ class PathsRun:
 
     @property
     def size(self):
-        """Number of known times."""
-        return min(len(scramble.records) for scramble in self.solver)
+        """Number of known times; whole panels of them."""
+        return (min(len(scramble.records) for scramble in self.solver) - 1) // self.block * self.block + 1
 
     @property
     def t(self):
@@ -218,30 +232,30 @@ class PathsRun:
         these first.
         """
         if self._error is not None:
-            raise SolverError(str(self._error), time=float(self.t[-1]))
+            self._raise()
         began, size = time.perf_counter(), self.size
         pace = self.seconds / size if self.seconds else 0.1
-        target = min(self.steps + 1, size + max(1, int(0.1 / pace)))
+        target = min(self.steps + 1, size + self.block * math.ceil(max(1, int(0.1 / pace)) / self.block))
         threads = usable_threads(self.integrator.threads)
         with ThreadPoolExecutor(threads) as pool:
             errors = list(pool.map(lambda scramble: _run_to(scramble, target), self.solver))
         self._error = min((error for error in errors if error is not None), key=lambda e: e.time, default=None)
         self.seconds += time.perf_counter() - began
         if self._error is not None and self.size == size:
-            raise SolverError(str(self._error), time=float(self.t[-1]))
-        if self.finished:
-            self._warn()
+            self._raise()
 
-    def _warn(self):
-        """Warn of a path that carried much of a gradient."""
+    def _raise(self):
+        raise SolverError(str(self._error), time=float(self.t[-1])) from self._error.__cause__
+
+    def _warnings(self):
+        """Of a path that carried much of a gradient."""
         share, t = self._largest_share()
-        if share > LARGE_SHARE:
-            warnings.warn(
-                f"one path of {self.integrator.paths} carries {share:.0%} of the mean square of l' at t = {t:g}: the "
-                "averages there have heavy tails and their standard errors are uncertain; use more paths",
-                RuntimeWarning,
-                stacklevel=5,  # the caller of solve
-            )
+        if share <= LARGE_SHARE:
+            return []
+        return [
+            f"one path of {self.integrator.paths} carries {share:.0%} of the mean square of l' at t = {t:g}: the "
+            "averages there have heavy tails and their standard errors are uncertain; use more paths"
+        ]
 
     def _largest_share(self):
         return max((scramble.paths.share, scramble.paths.shared_at) for scramble in self.solver)
@@ -249,7 +263,6 @@ class PathsRun:
     def end_stage(self):
         """Stop here (terminal event)."""
         self.stopped = True
-        self._warn()
 
     def _of_scrambles(self, name, n):
         return np.array([scramble.value(name, n) for scramble in self.solver])
@@ -265,17 +278,18 @@ class PathsRun:
     def two_time(self, n):
         """(C, R) on the first n times: packed triangles and the blocks on the diagonal."""
         self._two_time_errors = {}
-        C, R = self._two_time("C", (scramble.correlation(n) for scramble in self.solver), True), None
+        whole = -(-(n - 1) // self.block) * self.block + 1  # the last panel is continued beyond n
+        C, R = self._two_time("C", (scramble.correlation(whole) for scramble in self.solver), n), None
         if self.integrator.response_paths:
             try:
                 with ThreadPoolExecutor(usable_threads(self.integrator.threads)) as pool:
-                    R = self._two_time("R", pool.map(lambda scramble: scramble.response(n), self.solver), False)
+                    R = self._two_time("R", pool.map(lambda scramble: scramble.response(n), self.solver), n)
             except KeyboardInterrupt:  # the rest is worth keeping
                 warnings.warn("the response was interrupted and is left out", RuntimeWarning, stacklevel=5)
         return C, R
 
-    def _two_time(self, name, squares, symmetric):
-        """Mean and standard error of square arrays that come one by one."""
+    def _two_time(self, name, squares, n):
+        """Mean of square arrays that come one by one, as triangle and blocks on n times, and its standard error."""
         mean = scatter = 0.0
         for count, square in enumerate(squares, 1):
             gap = square - mean
@@ -283,10 +297,12 @@ class PathsRun:
             gap *= square - mean
             scatter = scatter + gap
         if count > 1:
-            self._two_time_errors[name] = np.tril(np.sqrt(scatter / (count * (count - 1))))
-        n = len(mean)
-        packed = mean[np.tril_indices(n)]
-        return packed, linear_blocks(packed, n, symmetric)
+            self._two_time_errors[name] = np.tril(np.sqrt(scatter[:n, :n] / (count * (count - 1))))
+        packed = mean[:n, :n][np.tril_indices(n)]
+        if self.block == 1:
+            return packed, linear_blocks(packed, n, symmetric=name == "C")
+        panels = [slice(i, i + PANEL + 1) for i in range(0, max(n - 1, 1), PANEL)]
+        return packed, np.array([mean[panel, panel] for panel in panels])  # smooth across the diagonal
 
     def stderr(self, n):
         """Standard errors at the first n times, those of C and R as lower-triangular arrays."""
@@ -325,6 +341,7 @@ class PathsRun:
             "rank_tol": self.solver[0].paths.tol,
             "largest_share": share,
             "largest_share_time": float(at),
+            "warnings": self._warnings(),
             "error": None if self.equations.discrete else self._step_errors(),
         }
 
@@ -363,4 +380,9 @@ def _run_to(scramble, target):
             scramble.step()
     except SolverError as error:
         return error
+    except Exception as error:  # of a user's loss: what was computed until then is kept
+        t = len(scramble.records)
+        failure = SolverError(f"{type(error).__name__} at iteration {t}: {error}", time=t)
+        failure.__cause__ = error
+        return failure
     return None

@@ -23,6 +23,7 @@ class Iterations:
         self._batches = equations.batches(steps + 1, settings.paths, rng)
         self.points, self.ranks, self.records, self.curvatures = [], [], [], []
         self.point = self.before = equations.start
+        self._end = None  # why there is no step from the present iterate
         if equations.initial_velocity:
             self.before = _padded(self.point, self.paths.noise_direction() + 1)
             self.before[-1] = -equations.initial_velocity
@@ -30,7 +31,7 @@ class Iterations:
 
     def step(self):
         """Go to the next iterate."""
-        if self._following is None:
+        if self._end is not None:
             raise self._end
         self.before, self.point = self.point, self._following
         self._visit()
@@ -57,7 +58,7 @@ class Iterations:
         try:
             self._following, mu = self._return(free, z, alpha, 1.0)
         except SolverError as error:  # raised in the next step: this iterate is still good
-            self._following, mu, self._end = None, math.inf, SolverError(f"iteration {t}: {error}", time=t)
+            self._following, mu, self._end = x, math.inf, SolverError(f"iteration {t}: {error}", time=t)
         if eq.constraint.soft:
             mu = eq.constraint.multiplier(z @ z)
         self._record(x, z, mu, force, gradient)
@@ -110,9 +111,11 @@ class Iterations:
         """The paths, for joint laws at the first n times."""
         kernel, rank = self.paths.kernel, self.paths.rank
         kernel.settle()
-        rows = [kernel.row(i) for i in range(kernel.first, kernel.rows)]
-        eps, forces = rows[::2], np.array(rows[1::2]).reshape(rank, self.paths.n)
-        directions = np.array([kernel.row(0), kernel.row(1), *(e + f for e, f in zip(eps, forces, strict=True))])
+        directions, forces = np.empty((2 + rank, self.paths.n)), np.empty((rank, self.paths.n))
+        directions[0], directions[1] = kernel.row(0), kernel.row(1)
+        for k in range(rank):
+            forces[k] = kernel.row(kernel.first + 2 * k + 1)
+            np.add(kernel.row(kernel.first + 2 * k), forces[k], out=directions[2 + k])
         points = np.zeros((n, 2 + rank))
         points[:, : max(map(len, self.points[:n]))] = _stacked(self.points[:n])
         return KeptPaths(kernel.y[: self.paths.n].copy(), directions, forces, points, np.array(self.ranks[:n]))
@@ -128,6 +131,7 @@ class Iterations:
             "curvatures": np.array(self.curvatures),
             "before": self.before,
             "following": self._following,
+            "end": "" if self._end is None else str(self._end),
             "paths": self.paths.state(),
         }
 
@@ -139,6 +143,7 @@ class Iterations:
         self.records = [dict(zip(names, row, strict=True)) for row in state["records"].tolist()]
         self.curvatures = list(state["curvatures"])
         self.point, self.before, self._following = self.points[-1], state["before"], state["following"]
+        self._end = SolverError(state["end"], time=len(self.points) - 1) if state["end"] else None
         self.paths.restore(state["paths"])
         if self._batches is not None:
             for _ in self.points[1:]:
@@ -155,20 +160,26 @@ class Flow(Iterations):
         self.equations, self.kept, self.dt = equations, 0, dt
         self.paths = Paths(settings, equations, seed, max_rank)
         self.points, self.ranks, self.records, self.curvatures = [], [], [], []
-        self._batches, self.before = None, equations.start
-        self.point = equations.start
+        self._batches, self._end = None, None
+        self.point = self.before = equations.start
+        self._visit()
+
+    def step(self):
+        """Go on by dt."""
+        x, slope, t = self.point, self._following, self.dt * (len(self.points) - 1)
+        middle = self._project(_padded(x, len(slope)) + self.dt / 2 * slope)
+        slope, _, _ = self._slope(middle, t + self.dt / 2)
+        self.before, self.point = x, self._project(_padded(x, len(slope)) + self.dt * slope)
         self._visit()
 
     def _visit(self):
-        x, rank, t = self.point, self.paths.rank, self.dt * len(self.points)
-        slope, gradient, mu = self._slope(x, t)
-        row = self.equations.observables(x, gradient.loss) | {"mu": mu, "gradient_norm": slope @ slope}
-        self.records.append(row)
+        """Observables and slope at the present time."""
+        x, rank = self.point, self.paths.rank
+        self._following, gradient, mu = self._slope(x, self.dt * len(self.points))
+        row = self.equations.observables(x, gradient.loss) | {"mu": mu}
+        self.records.append(row | {"gradient_norm": self._following @ self._following})
         self.points.append(x)
         self.ranks.append(rank)
-        middle = self._project(_padded(x, len(slope)) + self.dt / 2 * slope)
-        slope, _, _ = self._slope(middle, t + self.dt / 2)
-        self._following = self._project(_padded(x, len(slope)) + self.dt * slope)
 
     def _slope(self, x, t):
         """dx/dt, the gradient and mu."""
