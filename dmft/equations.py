@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .dynamics import Annealing, StochasticGradientDescent, UnderdampedLangevin
-from .measurements import population_loss
 from .models import Sphere
+from .population import population_loss
 
 
 def taylor(coefficients):

@@ -28,6 +28,7 @@ from . import spec as specs
 from .dynamics import AMP, StochasticGradientDescent, UnderdampedLangevin
 from .errors import SolverError
 from .models import PhaseRetrieval, SoftSphere
+from .population import population_loss
 from .solution import Solution, linear
 from .solve import check_duration, check_overlap, check_pair
 from .steps import returning
@@ -179,7 +180,7 @@ class _MeasuredSample(_AnySample):
         out["train_loss"] *= self.n / self.data.n  # the mean, not its part of the energy
         m, q = out["m"], x @ x / self.n
         out["squared_norm"] = q
-        out["population_loss"] = measurements.population_loss(self.model, m, q)
+        out["population_loss"] = population_loss(self.model, m, q)
         out["error"] = 1 + q - 2 * abs(m)
         out["success"] = float(abs(m) >= self.success_overlap * math.sqrt(q))
         if self.eigenvalues:

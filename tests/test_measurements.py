@@ -8,7 +8,7 @@ from scipy.integrate import dblquad
 from scipy.linalg import expm
 
 import dmft
-from dmft import measurements, spec
+from dmft import measurements, population, spec
 from dmft.losses import Normalized
 from dmft.simulation import _MeasuredSample
 
@@ -300,15 +300,15 @@ CLOSED = [(0.0, 1.0), (0.5, 1.0), (-0.3, 0.4), (1.0, 1.0), (1.2, 2.0), (0.0, 0.0
 
 def test_population_loss_in_closed_form():
     m, q = np.array(CLOSED).T
-    quartic = measurements.population_loss(dmft.PhaseRetrieval(1.0), m, q)
+    quartic = population.population_loss(dmft.PhaseRetrieval(1.0), m, q)
     np.testing.assert_allclose(quartic, (3 * q**2 - 2 * (q + 2 * m**2) + 3) / 4, rtol=1e-12, atol=1e-12)
     v = 1.7
-    noisy = measurements.population_loss(dmft.PhaseRetrieval(1.0, noise=0.7), m, q)
+    noisy = population.population_loss(dmft.PhaseRetrieval(1.0, noise=0.7), m, q)
     np.testing.assert_allclose(noisy, (3 * q**2 - 2 * (q * v + 2 * m**2) + 3 * v**2) / 4, rtol=1e-12)
-    square = measurements.population_loss(dmft.PhaseRetrieval(1.0, loss="square", noise=400.0), m, q)
+    square = population.population_loss(dmft.PhaseRetrieval(1.0, loss="square", noise=400.0), m, q)
     np.testing.assert_allclose(square, (q - 2 * m + 401) / 2, rtol=1e-12)
-    assert measurements.population_loss(dmft.PhaseRetrieval(1.0), m[:, None], q).shape == (6, 6)
-    assert isinstance(measurements.population_loss(dmft.PhaseRetrieval(1.0), 0.5, 1.0), float)
+    assert population.population_loss(dmft.PhaseRetrieval(1.0), m[:, None], q).shape == (6, 6)
+    assert isinstance(population.population_loss(dmft.PhaseRetrieval(1.0), 0.5, 1.0), float)
 
 
 @pytest.mark.parametrize(("a", "noise", "rtol"), [(1.0, 0.0, 1e-10), (1.0, 0.4, 1e-10), (0.01, 0.0, 2e-7)])
@@ -322,7 +322,7 @@ def test_population_loss_of_the_normalized_loss(a, noise, rtol):
         given = (r * y) ** 4 + 6 * (r * y) ** 2 * s + 3 * s**2 - 2 * y**2 * ((r * y) ** 2 + s) + y**4
         exact = step * np.sum(density * given / (a + y**2))
         model = dmft.PhaseRetrieval(1.0, loss="normalized", a=a, noise=noise)
-        assert measurements.population_loss(model, m, q) == pytest.approx(exact, rel=rtol, abs=1e-12)
+        assert population.population_loss(model, m, q) == pytest.approx(exact, rel=rtol, abs=1e-12)
 
 
 def test_population_loss_of_any_loss():
@@ -335,7 +335,7 @@ def test_population_loss_of_any_loss():
         return weight / (2 * math.pi * s * math.sqrt(1 + noise)) * math.log(1 + math.exp(h - y))
 
     exact = dblquad(integrand, -9, 9, -9, 9, epsabs=1e-8)[0]
-    assert measurements.population_loss(model, m, q) == pytest.approx(exact, abs=1e-7)
+    assert population.population_loss(model, m, q) == pytest.approx(exact, abs=1e-7)
 
 
 @pytest.mark.parametrize("name", list(LOSSES))
