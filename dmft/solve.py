@@ -497,7 +497,7 @@ class Job:
                 name: _kept_error(t, error, kept) for name, error in stderr.items() if error.ndim == 1 or kept.size
             }
         for text in stats.get("warnings", ()):
-            warnings.warn(text, RuntimeWarning, stacklevel=4)  # the caller of solve
+            warnings.warn(f"{self.problem.dynamics!r}: {text}", RuntimeWarning, stacklevel=4)  # the caller of solve
         stats["steps"] = n - 1
         stats["seconds"] = time.monotonic() - began
         stats["cpu_seconds"] = time.process_time() - cpu
