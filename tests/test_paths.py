@@ -12,7 +12,7 @@ import dmft
 from dmft.dynamics import Piecewise
 
 # few paths make tests fast: one of them then often carries a tenth of the mean square of a force
-pytestmark = pytest.mark.filterwarnings("ignore:one path of:RuntimeWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*one path of:RuntimeWarning")
 
 FREE = dmft.Ridge(0.0)
 CONSTRAINTS = {
