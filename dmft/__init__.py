@@ -19,7 +19,7 @@ from .dynamics import (
 )
 from .errors import FileFormatError, SolverError
 from .events import Crossing
-from .integrators import ExactRecursion, SampledPaths, UniformGrid
+from .integrators import ExactRecursion, LogTime, SampledPaths, UniformGrid
 from .models import MixedSpin, PhaseRetrieval, Ridge, SoftSphere, Sphere, SpikedMatrixTensor
 from .simulation import simulate
 from .solution import Solution, TwoTime
@@ -52,6 +52,7 @@ __all__ = [
     "GradientFlow",
     "HeavyBall",
     "Langevin",
+    "LogTime",
     "MixedSpin",
     "Nesterov",
     "PhaseRetrieval",

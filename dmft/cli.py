@@ -265,8 +265,8 @@ def add_solve(commands):
     group.add_argument(
         "--integrator",
         choices=list(INTEGRATORS),
-        help="default: uniform-grid for continuous, exact-recursion for discrete dynamics; sampled-paths for "
-        "phase-retrieval",
+        help="default: uniform-grid for continuous dynamics (log-time goes to very long times), exact-recursion for "
+        "discrete dynamics, sampled-paths for phase-retrieval",
     )
     group.add_argument("--dt", type=number, help="time step")
     group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
@@ -529,13 +529,14 @@ def solve_spec(args):
 
 def keep_integrator_of(table, model, dynamics):
     """Drop what a file says of the integrators of other models and dynamics."""
-    mine = INTEGRATORS[specs.default_integrator(model, dynamics)]
+    mine = [INTEGRATORS[kind] for kind in specs.integrator_kinds(model, dynamics)]
+    if table.get("kind") in (cls.kind for cls in mine):
+        return
     for other in INTEGRATORS.values():
-        if other is not mine:
-            for name in {f.name for f in fields(other)} - {f.name for f in fields(mine)}:
+        if other not in mine:
+            for name in {f.name for f in fields(other)} - {f.name for f in fields(mine[0])}:
                 table.pop(name, None)
-            if table.get("kind") == other.kind:
-                del table["kind"]
+    table.pop("kind", None)
 
 
 def check_outputs(args, default, *checkpoints):
@@ -674,8 +675,9 @@ def report_estimate(args, data):
     if args.json:
         print(json.dumps(data))
     else:
+        step = "growing" if data["dt"] is None else f"{data['dt']:.4g}"
         print(
-            f"steps {data['steps']}, dt {data['dt']:.4g}, memory {data['bytes'] / 1e6:.1f} MB "
+            f"steps {data['steps']}, dt {step}, memory {data['bytes'] / 1e6:.1f} MB "
             f"({data['bytes']} bytes), about {data['seconds']:.2g} s"
         )
         if data["available"] < data["bytes"]:

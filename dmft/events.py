@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _check
-from .interpolation import PANEL, local_polynomial
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,10 @@ class Occurrence:
     error: float | None = None
 
 
-def find_crossings(t, y, level, direction=0, start=0, block=PANEL):
+def find_crossings(t, y, level, interpolate, direction=0, start=0):
     """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
 
-    ``block`` is the number of steps of the interpolating polynomials.
+    ``interpolate`` gives y at an array of times.
     """
     from scipy.optimize import brentq
 
@@ -81,7 +80,7 @@ def find_crossings(t, y, level, direction=0, start=0, block=PANEL):
             continue
 
         def residual(x):
-            return local_polynomial(t, y, np.array([x]), block)[0] - level
+            return interpolate(np.array([x]))[0] - level
 
         left, right = residual(t[i]), residual(t[i + 1])
         if left * right >= 0:  # a node on the level within rounding

@@ -1,6 +1,7 @@
 """Solution: what came out of a run."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -294,10 +295,15 @@ class Solution:
         end = f"t = {self.t[-1]:g}" if len(self.t) else "nothing"
         return f"<Solution {self.status} at {end}: {self.model!r}, {self.dynamics!r}, {len(self.t)} times>"
 
-    @property
-    def _block(self):
-        """Steps of the interpolating polynomials: lines between iterations and between records."""
-        return 1 if self.dynamics.discrete or "N" in self.stats else PANEL
+    def _interpolated(self, values, times):
+        """A scalar at an array of times: on lines between iterations and records, else as the integrator does."""
+        if self.integrator is not None and self.integrator.kind == "log-time":
+            from .integrators.logtime import Clock
+
+            clock = Clock(self.stats["order"], tuple(map(tuple, self.stats["events"])))
+            return clock.interpolate(self.t, values, times)
+        block = 1 if self.dynamics.discrete or "N" in self.stats else PANEL
+        return local_polynomial(self.t, values, times, block)
 
     def _scalar(self, name):
         if name not in self.scalars:
@@ -330,7 +336,7 @@ class Solution:
         end = self.t[-1]
         if flat.size and not (np.min(flat) >= 0 and np.max(flat) <= end + 1e-12 * max(1.0, end)):
             raise ValueError(f"times must lie within [0, {self.t[-1]}], got {times!r}")
-        out = local_polynomial(self.t, values, np.minimum(flat, end), self._block)
+        out = self._interpolated(values, np.minimum(flat, end))
         return out.reshape(x.shape) if x.shape else float(out[0])
 
     def escape_time(self, name="m", level=0.5):
@@ -347,7 +353,7 @@ class Solution:
         level = _check.real("level", level)
         if values[0] == level:
             return 0.0
-        crossings = find_crossings(self.t, values, level, block=self._block)
+        crossings = find_crossings(self.t, values, level, partial(self._interpolated, values))
         return crossings[0][0] if crossings else float("inf")
 
     def lookahead(self):

@@ -1,11 +1,13 @@
 """solve: the one place where model, dynamics and integrator meet."""
 
+import contextlib
 import math
 import signal
 import threading
 import time
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,11 @@ from .equations import PathEquations, RecursionEquations, TwoTimeEquations
 from .errors import SolverError
 from .events import Crossing, Occurrence, find_crossings
 from .integrators import INTEGRATORS
-from .interpolation import local_polynomial
 from .models import MODELS, GaussianLandscape, PhaseRetrieval
-from .solution import Solution, TwoTime, linear
+from .solution import Solution, linear
 from .storage import check_writable, generations, provenance, read_checkpoint, write_checkpoint
+
+SHORT_RUN = 10.0  # estimated seconds up to which the uniform grid is the default
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,32 @@ def check_duration(dynamics, t_max, steps):
     return _check.real("t_max", t_max, above=0), None
 
 
+def default_integrator(model, dynamics, m0, t_max):
+    """The integrator where none is given: for long runs the one whose cost grows like log t.
+
+    ``LogTime`` where it applies and ``UniformGrid`` is estimated to need more than ten seconds or more
+    memory than there is.
+    """
+    first, *more = specs.integrator_kinds(model, dynamics)
+    integrator = INTEGRATORS[first]()
+    for kind in more:
+        equations, other = TwoTimeEquations.of(model, dynamics, m0), INTEGRATORS[kind]()
+        cost = integrator.estimate(equations, t_max)
+        if cost["seconds"] > SHORT_RUN or cost["bytes"] > cost["available"]:
+            with contextlib.suppress(ValueError):  # it does not apply
+                other.estimate(equations, t_max)
+                return other
+    return integrator
+
+
 def check_integrator(model, dynamics, integrator):
-    """The integrator, or the default one, of the equations of the model and the dynamics."""
-    allowed = INTEGRATORS[specs.default_integrator(model, dynamics)]
-    if integrator is None:
-        return allowed()
+    """The integrator must be one of the equations of the model and the dynamics."""
+    allowed = [INTEGRATORS[kind] for kind in specs.integrator_kinds(model, dynamics)]
     _check.instance("integrator", integrator, tuple(INTEGRATORS.values()), "an integrator, e.g. UniformGrid(...)")
-    if not isinstance(integrator, allowed):
+    if not isinstance(integrator, tuple(allowed)):
         pair = f"{type(model).__name__} with {type(dynamics).__name__}"
-        raise ValueError(f"integrator = {integrator!r} is not allowed for {pair}: use {allowed.__name__}(...)")
+        names = " or ".join(f"{cls.__name__}(...)" for cls in allowed)
+        raise ValueError(f"integrator = {integrator!r} is not allowed for {pair}: use {names}")
     return integrator
 
 
@@ -132,8 +152,10 @@ class Problem:
                 "dynamics, which may have a temperature"
             )
         t_max, steps = check_duration(dynamics, t_max, steps)
-        integrator = check_integrator(model, dynamics, integrator)
         m0 = check_overlap(model, m0)
+        if integrator is None:
+            integrator = default_integrator(model, dynamics, m0, t_max)
+        integrator = check_integrator(model, dynamics, integrator)
         if t_max is not None and integrator.dt is not None and integrator.dt > t_max:
             raise ValueError(f"dt = {integrator.dt!r} is not allowed: it must be at most t_max = {t_max!r}")
         if save_at is not None:
@@ -221,9 +243,11 @@ def solve(
     m0 : float
         Overlap with the signal at t = 0, |m0| <= 1 (0 for models without a signal).  The start
         is otherwise uniform on the sphere.
-    integrator : UniformGrid, ExactRecursion or SampledPaths, optional
-        Default ``UniformGrid()``, rtol = 1e-6, for continuous dynamics; ``ExactRecursion()`` for
-        discrete ones; ``SampledPaths()`` for ``PhaseRetrieval``.
+    integrator : UniformGrid, LogTime, ExactRecursion or SampledPaths, optional
+        Default, rtol = 1e-6, for continuous dynamics: ``UniformGrid()``, or ``LogTime()`` where it applies
+        (no mass, hard sphere, no annealing) and the uniform grid would take more than about ten seconds
+        or more memory than there is.  ``ExactRecursion()`` for discrete dynamics; ``SampledPaths()`` for
+        ``PhaseRetrieval``.
     save_at : array_like, optional
         Times of the rows of C and R that are kept in the solution and its file; all by default.
         (The run itself needs all rows in memory.)  The scalars are kept at every step.  Iterations
@@ -290,7 +314,8 @@ def seeded(model, dynamics, integrator, seed):
     if seed is None:
         return integrator
     check_pair(model, dynamics)
-    integrator = check_integrator(model, dynamics, integrator)
+    if integrator is None:
+        integrator = INTEGRATORS[specs.integrator_kinds(model, dynamics)[0]]()
     if not hasattr(integrator, "seed"):
         raise ValueError(f"seed = {seed!r} is not allowed: nothing is random in these equations")
     return replace(integrator, seed=seed)
@@ -453,12 +478,13 @@ class Job:
 
     def _occurrences(self, events, start=0, errors=None, stderr=None):
         """Every crossing of the events after the time number ``start``."""
-        t, scalars, block = self.stepper.t, self.stepper.scalars(), self.stepper.block
-        return [
-            Occurrence(e, time, sense, time_error(t, scalars, e, time, errors, stderr))
-            for e in events
-            for time, sense in find_crossings(t, scalars[e.name], e.level, e.direction, start, block)
-        ]
+        t, scalars, found = self.stepper.t, self.stepper.scalars(), []
+        for e in events:
+            y = scalars[e.name]
+            interpolate = partial(self.stepper.interpolate, y)
+            for at, sense in find_crossings(t, y, e.level, interpolate, e.direction, start):
+                found.append(Occurrence(e, at, sense, time_error(t, interpolate, e, at, errors, stderr)))
+        return found
 
     def _report(self, reported):
         t, s = self.stepper.t, self.stepper.scalars()
@@ -487,8 +513,7 @@ class Job:
             occurrences = [o for o in occurrences if o.time <= end]
         t = t[:n].copy()
         scalars = {k: v[:n].copy() for k, v in scalars.items()}
-        block = self.stepper.block
-        C, R = (data and TwoTime(t, t, *data, block) for data in self.stepper.two_time(n))
+        C, R = self.stepper.functions(n)
         stderr = self.stepper.stderr(n)
         if self.problem.save_at is not None:
             kept = self.problem.save_at[self.problem.save_at <= t[-1] * (1 + 1e-12)]
@@ -526,7 +551,7 @@ def _kept_error(t, error, kept):
     return error if error.ndim == 1 else linear(t, error).keep(kept).values
 
 
-def time_error(t, scalars, event, time, errors, stderr):
+def time_error(t, interpolate, event, time, errors, stderr):
     """Error of a crossing time: that of the scalar, of the step and statistical, over its slope there."""
     error = 0.0
     if errors:
@@ -538,7 +563,7 @@ def time_error(t, scalars, event, time, errors, stderr):
         return None
     step = 1e-4 * t[-1] / len(t)
     ends = np.clip([time - step, time + step], t[0], t[-1])
-    left, right = local_polynomial(t, scalars[event.name], ends)
+    left, right = interpolate(ends)
     return float(error * (ends[1] - ends[0]) / abs(right - left)) if right != left else None
 
 

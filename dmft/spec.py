@@ -203,14 +203,14 @@ def integrator_from(table, model, dynamics):
     """Integrator of an ``integrator`` table (kind may be left out); None if the table is empty."""
     if not table:
         return None
-    return _build("integrator", {"kind": default_integrator(model, dynamics), **table}, INTEGRATORS)
+    return _build("integrator", {"kind": integrator_kinds(model, dynamics)[0], **table}, INTEGRATORS)
 
 
-def default_integrator(model, dynamics):
-    """Kind of the integrator of the equations of a model and a dynamics."""
+def integrator_kinds(model, dynamics):
+    """Kinds of the integrators of the equations of a model and a dynamics, the default first."""
     if model.kind == PhaseRetrieval.kind:
-        return "sampled-paths"
-    return "exact-recursion" if dynamics.discrete else "uniform-grid"
+        return ("sampled-paths",)
+    return ("exact-recursion",) if dynamics.discrete else ("uniform-grid", "log-time")
 
 
 def arguments(spec):

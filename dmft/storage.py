@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import spec as specs
+from .equations import TwoTimeEquations
 from .errors import FileFormatError
 from .events import Crossing, Occurrence
 from .solution import KeptPaths, Solution, TwoTime
@@ -209,8 +210,11 @@ def _write_two_time(f, name, function, stderr):
         dataset.dims[1].attach_scale(f["t_prime"])
         _describe(dataset, key)
         dataset.attrs["storage"] = "lower"
-    f[name].attrs["block"] = function.block
-    f.create_dataset(f"interpolation/{name}", data=function.blocks)
+    if isinstance(function, TwoTime):
+        f[name].attrs["block"] = function.block
+        f.create_dataset(f"interpolation/{name}", data=function.blocks)
+    elif "interpolation/rows" not in f:  # C and R of LogTime share them
+        _put(f.create_group("interpolation/rows"), function.state())
 
 
 def save_table(path, columns, axis, attributes, overwrite=False):
@@ -300,13 +304,13 @@ def _read(f):
     names = ["m", "mu", "energy"]
     scalars = {k: scalars[k] for k in [*names, *sorted(set(scalars) - set(names))] if k in scalars}
     t = f["t"][:]
-    two_time = {name: _read_two_time(f, name, t) for name in ("C", "R")}
+    kwargs = specs.arguments(spec) if "run" in spec else specs.simulation_arguments(spec)
+    two_time = {name: _read_two_time(f, name, t, kwargs) for name in ("C", "R")}
     events = []
     for table in json.loads(f.attrs["events"]):
         time, direction = table.pop("time"), table.pop("occurred_direction")
         error = table.pop("time_error")
         events.append(Occurrence(Crossing(**table), time, direction, error))
-    kwargs = specs.arguments(spec) if "run" in spec else specs.simulation_arguments(spec)
     return Solution(
         t,
         scalars,
@@ -332,12 +336,18 @@ def _read_paths(f):
     return [KeptPaths(**{name: dataset[:] for name, dataset in group.items()}) for group in groups]
 
 
-def _read_two_time(f, name, t):
+def _read_two_time(f, name, t, kwargs):
     if name not in f:
         return None
     dataset = f[name]
     rows = f["t_row"][:] if "t_row" in f else t
     columns = f["t_prime"][:]
+    if "interpolation/rows" in f:
+        from .integrators.logtime import LogTwoTime
+
+        equations = TwoTimeEquations.of(kwargs["model"], kwargs["dynamics"], kwargs["m0"])
+        state = _get(f["interpolation/rows"])
+        return LogTwoTime.restored(name, state, kwargs["integrator"], equations, rows, columns)
     lengths = np.searchsorted(columns, rows, side="right")
     data = np.empty(int(lengths.sum()))
     start = 0
@@ -443,7 +453,7 @@ def checkpoint_summary(path):
     def read(f):
         return {
             "spec": json.loads(f.attrs["spec"]),
-            "t": float(f["solver"].attrs["t"]),
+            "t": float(f["solver/t"][-1] if "t" in f["solver"] else f["solver"].attrs["t"]),
             "stage": "finished" if f.attrs["finished"] else "solve" if f.attrs["final"] else "pilot run",
         }
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from .. import _check
 from ..errors import SolverError
-from ..interpolation import PANEL
-from ..solution import linear_blocks
+from ..interpolation import PANEL, local_polynomial
+from ..solution import TwoTime, linear_blocks
 from .directions import MINIMAL_TOL, Paths
 from .machine import available_memory, usable_threads
 from .trajectories import Extrapolated, Iterations
@@ -275,8 +275,12 @@ class PathsRun:
             out["time"] = eq.time[:n]
         return out
 
-    def two_time(self, n):
-        """(C, R) on the first n times: packed triangles and the blocks on the diagonal."""
+    def interpolate(self, y, times):
+        """A scalar, given on the first times, at any times up to the last of them."""
+        return local_polynomial(self.t[: len(y)], y, times, self.block)
+
+    def functions(self, n):
+        """C and R (None if it was not asked for) on the first n times."""
         self._two_time_errors = {}
         whole = -(-(n - 1) // self.block) * self.block + 1  # the last panel is continued beyond n
         C, R = self._two_time("C", (scramble.correlation(whole) for scramble in self.solver), n), None
@@ -289,7 +293,7 @@ class PathsRun:
         return C, R
 
     def _two_time(self, name, squares, n):
-        """Mean of square arrays that come one by one, as triangle and blocks on n times, and its standard error."""
+        """Mean of square arrays that come one by one, on n times; its standard error is kept."""
         mean = scatter = 0.0
         for count, square in enumerate(squares, 1):
             gap = square - mean
@@ -298,11 +302,12 @@ class PathsRun:
             scatter = scatter + gap
         if count > 1:
             self._two_time_errors[name] = np.tril(np.sqrt(scatter[:n, :n] / (count * (count - 1))))
-        packed = mean[:n, :n][np.tril_indices(n)]
+        packed, t = mean[:n, :n][np.tril_indices(n)], self.t[:n].copy()
         if self.block == 1:
-            return packed, linear_blocks(packed, n, symmetric=name == "C")
+            return TwoTime(t, t, packed, linear_blocks(packed, n, symmetric=name == "C"), 1)
         panels = [slice(i, i + PANEL + 1) for i in range(0, max(n - 1, 1), PANEL)]
-        return packed, np.array([mean[panel, panel] for panel in panels])  # smooth across the diagonal
+        blocks = np.array([mean[panel, panel] for panel in panels])  # smooth across the diagonal
+        return TwoTime(t, t, packed, blocks, PANEL)
 
     def stderr(self, n):
         """Standard errors at the first n times, those of C and R as lower-triangular arrays."""

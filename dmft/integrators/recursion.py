@@ -12,7 +12,8 @@ import numpy as np
 from .. import _check
 from ..equations import taylor
 from ..errors import SolverError
-from ..solution import linear_blocks
+from ..interpolation import local_polynomial
+from ..solution import TwoTime, linear_blocks
 from .machine import available_memory, instruction_set, usable_threads
 
 
@@ -164,11 +165,16 @@ class RecursionRun:
             out["time"] = eq.time[:n]
         return out
 
-    def two_time(self, n):
-        """(C, R) on the first n iterates: packed triangles and the blocks on the diagonal."""
-        size = n * (n + 1) // 2
+    def functions(self, n):
+        """C and R on the first n iterates."""
+        t, size = self.t[:n].copy(), n * (n + 1) // 2
         C, R = self.solver.C[:size], self.solver.R[:size]
-        return (C, linear_blocks(C, n)), (R, linear_blocks(R, n, symmetric=False))
+        C = TwoTime(t, t, C, linear_blocks(C, n), self.block)
+        return C, TwoTime(t, t, R, linear_blocks(R, n, symmetric=False), self.block)
+
+    def interpolate(self, y, times):
+        """A scalar, given on the first iterates, on the straight lines between them."""
+        return local_polynomial(self.t[: len(y)], y, times, self.block)
 
     def stderr(self, n):
         """Nothing: no samples are involved."""

@@ -21,7 +21,8 @@ from .. import _check
 from ..dynamics import SCHEDULES
 from ..equations import taylor
 from ..errors import SolverError
-from ..interpolation import PANEL
+from ..interpolation import PANEL, local_polynomial
+from ..solution import TwoTime
 from .machine import available_memory, instruction_set, usable_threads
 
 DEFAULT_RTOL = 1e-6
@@ -217,9 +218,10 @@ class UniformRun:
             have += self.solver.C.nbytes + self.solver.R.nbytes
         if need <= have:
             return
+        larger = "dt" if self.integrator.dt else "rtol"
         text = (
             f"t_max = {self.t_max:g} with {steps} steps needs {need} bytes for C and R, {have:.0f} are "
-            "available: use a smaller t_max or a larger " + ("dt" if self.integrator.dt else "rtol")
+            f"available: use a smaller t_max, a larger {larger}, or LogTime() where it applies"
         )
         if self.refinements:
             reached = f"rtol = {self.integrator.rtol:g} was not reached after t = {self.t[-1]:g}{self._growth()}"
@@ -398,6 +400,15 @@ class UniformRun:
         """(C, R) on the first n times: packed triangles and the continued diagonal blocks."""
         size, panels, s = n * (n + 1) // 2, -(-(n - 1) // 6), self.solver
         return (s.C[:size], s.blocks_C[:panels]), (s.R[:size], s.blocks_R[:panels])
+
+    def functions(self, n):
+        """C and R on the first n times."""
+        t = self.t[:n].copy()
+        return [TwoTime(t, t, *data, self.block) for data in self.two_time(n)]
+
+    def interpolate(self, y, times):
+        """A scalar, given on the first times, at any times up to the last of them."""
+        return local_polynomial(self.t[: len(y)], y, times, self.block)
 
     def stderr(self, n):
         """Nothing: no samples are involved."""
