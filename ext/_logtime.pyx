@@ -13,6 +13,7 @@ new row (``top_values``, ``top_jacobian``).
 """
 import numpy as np
 from cython.parallel cimport prange
+from libc.string cimport memset
 
 cdef extern from "logtime.h" nogil:
     enum:
@@ -352,10 +353,12 @@ cdef class Integrals:
         """Their derivatives: d sum_r/dr, d sum_r/dc, d sum_c/dr, d sum_c/dc, (N, N) each."""
         cdef double[:, ::1] c_ = self.history.padded(c), r_ = self.history.padded(r)
         cdef Py_ssize_t width = self.g.panels * self.history.stride
-        cdef double[:, :, ::1] out = np.zeros((4, self.size, width))
+        cdef double[:, :, ::1] out = np.empty((4, self.size, width))
         cdef const kernel_set *kernels = self.history.kernels
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, k
         for i in prange(self.size, nogil=True, schedule="dynamic", num_threads=self.threads):
+            for k in range(4):      # here and not before: touching new memory takes time
+                memset(&out[k, i, 0], 0, width * sizeof(double))
             kernels.top_jacobian(&self.history.h, &self.g, &self.top, self.begin[i], self.begin[i + 1],
                                  &c_[0, 0], &r_[0, 0], &out[0, i, 0], &out[1, i, 0], &out[2, i, 0], &out[3, i, 0])
         return [self._gathered(part) for part in np.asarray(out)]

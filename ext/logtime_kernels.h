@@ -366,6 +366,7 @@ static ptrdiff_t NAME(node)(const struct history *h, const struct quadrature *g,
 static void NAME(top_values)(const struct history *h, const struct quadrature *g, const struct top_points *top,
         ptrdiff_t begin, ptrdiff_t end, const double *c, const double *r, double *sum_r, double *sum_c)
 {
+    double upper = 0, both = 0;     /* not in place: neighbouring nodes belong to other threads */
     for (ptrdiff_t i = begin; i < end; i++) {
         const double *phi = top->phi + i * h->stride, *kernel = top->kernel_phi + i * h->stride;
         const ptrdiff_t p = top->panel[i] * h->stride, q = top->kernel_panel[i] * h->stride;
@@ -373,12 +374,14 @@ static void NAME(top_values)(const struct history *h, const struct quadrature *g
         const double y = top->part_r[i] + top->share_r[i] * NAME(dot)(kernel, r + q, h->stride);
         const double sigma = top->weight[i] * y * horner(g->q2, g->top, x);
         const double row = NAME(dot)(phi, r + p, h->stride);
-        *sum_c += top->weight[i] * horner(g->q1, g->top, x) * row;
+        both += top->weight[i] * horner(g->q1, g->top, x) * row;
         if (top->side[i] == UPPER)
-            *sum_r += sigma * row;
+            upper += sigma * row;
         else
-            *sum_c += sigma * NAME(dot)(phi, c + p, h->stride);
+            both += sigma * NAME(dot)(phi, c + p, h->stride);
     }
+    *sum_r = upper;
+    *sum_c = both;
 }
 
 /* derivatives of these sums: d sum_r/dr, d sum_r/dc, d sum_c/dr, d sum_c/dc, rows of padded panels */

@@ -321,7 +321,7 @@ def test_last_time_is_exact_and_steps_are_not_truncated():
 def test_failures_are_reported(monkeypatch):
     monkeypatch.setattr(LogTime, "most_rows", 30)
     run = started(GLASS, FLOW, 100.0)
-    with pytest.raises(SolverError, match=r"more than 30 rows were needed.*after t = ") as info:
+    with pytest.raises(SolverError, match=r"more than 30 rows were needed.*good to t = ") as info:
         while not run.finished:
             run.advance()
     assert info.value.time == run.t[-1]

@@ -318,7 +318,7 @@ class Pass:
         # what an error of R over the time 1/rate does to mu, over that of C; 1 for p = 3
         strength = float(self.landscape.first(1.0) + self.landscape.second(1.0)) / self.rate
         self.response_weight = 0.3 * max(1.0, strength / 1.3)
-        self.order = settings.order
+        self.order, self.known = settings.order, None
         self.events, self.rows, self.journal = [], [], []
         self.values = {name: [] for name in equations.names}
         self.finished = False
@@ -345,7 +345,7 @@ class Pass:
     @property
     def t(self):
         """Times of the rows."""
-        return self.history.t
+        return self.history.t[: self.known]
 
     @property
     def clock(self):
@@ -386,7 +386,7 @@ class Pass:
         """Take one step."""
         size, t = len(self.t), float(self.t[-1])
         if size > self.settings.most_rows:
-            self._give_up(f"more than {self.settings.most_rows} rows were needed: the step does not grow")
+            self._give_up(f"more than {self.settings.most_rows} rows were needed: the step does not grow", STALL)
         for _ in range(12):
             left = self.t_max - t
             # the last two steps are halves of what is left: a very short last one would spoil the interpolation
@@ -419,9 +419,15 @@ class Pass:
         te, width = self.events[-1]
         return min(4.0 * self.settings.max_step, 0.4) * (self.t[-1] - te + width)
 
-    def _give_up(self, why):
+    def _give_up(self, why, suspect=0):
+        """Fail, without the last ``suspect`` rows: errors had grown in them before the step told."""
+        end = float(self.t[-1])
+        self.known = len(self.t) - min(suspect, len(self.t) // 2)
+        for values in (self.rows, *self.values.values()):
+            del values[self.known :]
+        del self.journal[self.known - 1 :]
         t = float(self.t[-1])
-        raise SolverError(f"{why} after t = {t:g} (rtol = {self.settings.rtol:g}): the rows before are good", time=t)
+        raise SolverError(f"{why} at t = {end:g} (rtol = {self.settings.rtol:g}): good to t = {t:g}", time=t)
 
     def _watch_progress(self):
         """A run that creeps although nothing happens oscillates in the newest interval (Q of order 10 and more)."""
@@ -430,7 +436,8 @@ class Pass:
             origin = self.events[-1][0] - self.events[-1][1] if self.events else -1.0
             moved = abs(m[-1] - m[-STALL]) > 0.01 * max(abs(m[-1]), SMALLEST_OVERLAP)
             if t[-1] - t[-STALL] < 0.2 * (t[-1] - origin) and not moved:
-                self._give_up(f"the last {STALL} steps did not grow, the newest interval oscillates: use a larger rtol")
+                why = f"the last {STALL} steps did not grow, the newest interval oscillates: use a larger rtol"
+                self._give_up(why, STALL)
 
     def _watch_norm(self):
         """C(t,t) = 1 is not imposed."""
