@@ -332,7 +332,8 @@ static inline void NAME(panel_part)(struct side_sums *w, ptrdiff_t panel, const 
 }
 
 /* the integrals over s of one node t'_i as rows of matrices that act on the new row: kernels Sigma on
- * s > t' (upper), Sigma on s < t' (lower), D on both; points of the newest interval go to top, from number ``at`` on.  Returns the number after the
+ * s > t' (upper), Sigma on s < t' (lower), D on both; points of the newest interval go to top, from number
+ * ``at`` on.  Returns the number after the
  * last one; without top nothing else is done. */
 static ptrdiff_t NAME(node)(const struct history *h, const struct quadrature *g, ptrdiff_t i, double *upper,
         double *lower, double *d, const struct top_points *top, ptrdiff_t at)

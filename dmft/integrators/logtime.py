@@ -434,10 +434,17 @@ class Pass:
         t, m = self.t, self.values["m"]
         if len(t) > STALL and t[-1] > 20.0 / self.rate:
             origin = self.events[-1][0] - self.events[-1][1] if self.events else -1.0
-            moved = abs(m[-1] - m[-STALL]) > 0.01 * max(abs(m[-1]), SMALLEST_OVERLAP)
+            scale = max(abs(m[-1]), SMALLEST_OVERLAP * np.abs(m).max())
+            moved = abs(m[-1] - m[-STALL]) > 0.01 * scale
             if t[-1] - t[-STALL] < 0.2 * (t[-1] - origin) and not moved:
                 why = f"the last {STALL} steps did not grow, the newest interval oscillates: use a larger rtol"
-                self._give_up(why, STALL)
+                self._give_up(why, self._shrunk(origin))
+
+    def _shrunk(self, origin):
+        """Number of rows since the step was last near its largest, at least ``STALL``: they are suspect."""
+        longest = self._longest() / (self.t[-1] - origin) * (self.t[:-1] - origin)
+        full = np.flatnonzero(np.array([entry[0] for entry in self.journal]) > 0.5 * longest)
+        return max(STALL, len(self.t) - 2 - full[-1]) if full.size else STALL
 
     def _watch_norm(self):
         """C(t,t) = 1 is not imposed."""
