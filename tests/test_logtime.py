@@ -183,7 +183,7 @@ def test_against_uniform_grid(name):
 def test_against_uniform_grid_longer(name, rtol):
     error, estimate = against_uniform_grid(name, 40.0, rtol)
     for quantity, e in error.items():
-        assert e < 10 * rtol or (name.startswith("planted T") and e < 30 * rtol), quantity
+        assert e < 10 * rtol, quantity
         if e > 1e-8:
             assert 0.1 < estimate[quantity] / e < 10, quantity
 

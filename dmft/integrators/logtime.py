@@ -23,6 +23,7 @@ step         from the difference of extrapolated and solved row, with the consta
 C(t,t) = 1 is not imposed: it follows from mu, and C(t,t) - 1 is an error that is monitored.
 """
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ from .. import _check
 from ..equations import taylor
 from ..errors import SolverError
 from ..interpolation import lagrange
-from .machine import available_memory, instruction_set, usable_threads
+from .machine import available_memory, instruction_set, single_threaded_blas, usable_threads
 
 LINEAR, AFTER, BEFORE, LINEAR_LAG, LAG = range(5)  # coordinate of a panel, as in ext/logtime.h
 LOWEST_ORDER = 4  # below it the first rows are too inaccurate
@@ -795,6 +796,7 @@ class LogRun:
         self.pilot, self.seconds, self.finished = None, 0.0, False
         self.final = not integrator.pilot
         self.pilot_failure = ""
+        self._blas = single_threaded_blas() if integrator.threads > 1 else contextlib.nullcontext
         self._begin()
 
     def _begin(self):
@@ -804,7 +806,8 @@ class LogRun:
         """Take one step; after the pilot the run itself begins."""
         began = time.perf_counter()
         try:
-            self.solver.advance()
+            with self._blas():
+                self.solver.advance()
         except SolverError as error:
             if self.final:
                 raise
@@ -895,6 +898,7 @@ class LogRun:
             "iterations": int(journal[:, 4].sum()),
             "events": [list(event) for event in run.events],
             "norm_error": float(journal[:, 2].max(initial=0.0)),
+            "multiplier_error": self._multiplier_error(),
             "solver_seconds": self.seconds,
             "bytes": memory(self.size, len(run.rows[-1].tp), self.integrator.degree),
             "threads": usable_threads(self.integrator.threads),
@@ -910,6 +914,12 @@ class LogRun:
         if self.pilot_failure:
             out["pilot"] = self.pilot_failure
         return out
+
+    def _multiplier_error(self):
+        """Largest violation of mu = T - sum_k k e_k."""
+        values, equations = self.scalars(), self.equations
+        moments = sum(k * values[f"energy_{k}"] for k in equations.coefficients)
+        return float(np.abs(values["mu"] - equations.temperature + moments).max())
 
     def _time_shift(self, t, relative):
         """Error of m as a shift of time where m changes fastest; None if it does not change."""

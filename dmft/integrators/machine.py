@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+from functools import partial
 from pathlib import Path
 
 _forked = False  # set in forked children of a process: OpenMP would hang there
@@ -20,6 +21,16 @@ if hasattr(os, "register_at_fork"):
 def usable_threads(threads):
     """One in a forked child process, where OpenMP cannot be used again."""
     return 1 if _forked else threads
+
+
+def single_threaded_blas():
+    """Context factory in which BLAS uses one thread, where threads of our own are at work.
+
+    Otherwise the two kinds of threads wait for each other on the same cores.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return partial(ThreadpoolController().limit, limits=1, user_api="blas")
 
 
 def instruction_set():
