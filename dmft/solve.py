@@ -109,8 +109,8 @@ def default_integrator(model, dynamics, m0, t_max):
         cost = integrator.estimate(equations, t_max)
         if cost["seconds"] > SHORT_RUN or cost["bytes"] > cost["available"]:
             with contextlib.suppress(ValueError):  # it does not apply
-                other.estimate(equations, t_max)
-                return other
+                if other.estimate(equations, t_max)["bytes"] < cost["available"]:
+                    return other
     return integrator
 
 
