@@ -154,8 +154,8 @@ def number_list(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a comma-separated list of numbers") from None
 
 
-def add_problem(parser, dynamics):
-    """Flags that say what is solved; shared by solve and simulate."""
+def add_model(parser):
+    """Flags about the landscape."""
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -181,6 +181,10 @@ def add_problem(parser, dynamics):
         "--strength", type=number, help="of soft-sphere or ridge (implies soft-sphere; ridge for phase-retrieval)"
     )
     group.add_argument("--method", help="of the hard sphere for discrete dynamics: normalize (default) or lagrange")
+
+
+def add_dynamics(parser, dynamics):
+    """Flags about what moves on it."""
     group = parser.add_argument_group("dynamics")
     group.add_argument("--dynamics", choices=dynamics, help="default: langevin; gradient-descent for phase-retrieval")
     group.add_argument("--temperature", type=number, help="bath temperature; default 1, of discrete dynamics 0")
@@ -210,6 +214,12 @@ def add_problem(parser, dynamics):
         help="temperature of one channel: 3:2.0, 3:exponential:AMPLITUDE:TAU or "
         "3:piecewise:0=10,5=1; repeat for several channels",
     )
+
+
+def add_problem(parser, dynamics):
+    """Flags that say what is solved; shared by solve and simulate."""
+    add_model(parser)
+    add_dynamics(parser, dynamics)
     parser.add_argument("--m0", type=number, help="overlap with the signal at t = 0, default 0")
     parser.add_argument("--t-max", type=number, help="final time of continuous dynamics")
     parser.add_argument("--steps", type=int, help="iterations of discrete dynamics")

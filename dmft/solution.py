@@ -66,21 +66,7 @@ class TwoTime:
         return out
 
     def __call__(self, t, s):
-        t, s = np.broadcast_arrays(np.asarray(t, dtype=float), np.asarray(s, dtype=float))
-        shape = t.shape
-        t, s = np.atleast_1d(t.ravel()), np.atleast_1d(s.ravel())
-        end = self.t[-1]
-        if not (np.all(np.isfinite(t)) and np.all(np.isfinite(s))):
-            raise ValueError("t and s must be finite")
-        slack = 1e-12 * max(1.0, end)
-        if not self.complete:
-            self._check_rows(t)
-        bad = (s > t) | (s < 0) | (t > end + slack)
-        if np.any(bad):
-            i = np.flatnonzero(bad)[0]
-            raise ValueError(f"(t, s) = ({t[i]}, {s[i]}) is outside 0 <= s <= t <= {end}")
-        t = np.minimum(t, end)
-        s = np.minimum(s, t)
+        t, s, shape = triangle_points(t, s, self.t, self.complete)
         evaluate = self._between_rows if self.complete else self._on_rows
         out = np.empty(len(t))
         for lo in range(0, len(t), 65536):
@@ -116,22 +102,8 @@ class TwoTime:
             out[rest] = total
         return out
 
-    def _nearest_row(self, t):
-        """Index of the stored row nearest to each time."""
-        k = np.clip(np.searchsorted(self.t, t), 0, len(self.t) - 1)
-        below = np.maximum(k - 1, 0)
-        return np.where(np.abs(self.t[below] - t) < np.abs(self.t[k] - t), below, k)
-
-    def _check_rows(self, t):
-        off = np.abs(self.t[self._nearest_row(t)] - t) > 1e-9 * np.maximum(1.0, t)
-        if np.any(off):
-            raise ValueError(
-                f"t = {t[off][0]} is not one of the {len(self.t)} stored rows (save_at): "
-                "use the times in .t, or solve again without save_at"
-            )
-
     def _on_rows(self, t, s):
-        k = self._nearest_row(t)
+        k = _nearest(self.t, t)
         return self._in_row(k, self._panel(self.t[k]), self.blocks[k], s)
 
     def _in_row(self, k, panel, near, s):
@@ -150,6 +122,37 @@ class TwoTime:
         p = self._panel(times)
         near = np.einsum("ki,kij->kj", lagrange(self._panel_nodes[p], times), self.blocks[p])
         return TwoTime(times, self.t_prime, np.concatenate(data), near, self.block)
+
+
+def triangle_points(t, s, rows, complete):
+    """Points (t, s) of a two-time function, flat, and their shape; refuses what lies outside it.
+
+    ``rows`` are its stored times; t must be one of them unless it is ``complete``.
+    """
+    t, s = np.broadcast_arrays(np.asarray(t, dtype=float), np.asarray(s, dtype=float))
+    shape, end = t.shape, rows[-1]
+    t, s = t.ravel(), s.ravel()
+    if not (np.all(np.isfinite(t)) and np.all(np.isfinite(s))):
+        raise ValueError("t and s must be finite")
+    off = np.abs(rows[_nearest(rows, t)] - t) > 1e-9 * np.maximum(1.0, t)
+    if not complete and np.any(off):
+        raise ValueError(
+            f"t = {t[off][0]} is not one of the {len(rows)} stored rows (save_at): "
+            "use the times in .t, or solve again without save_at"
+        )
+    bad = (s > t) | (s < 0) | (t > end + 1e-12 * max(1.0, end))
+    if np.any(bad):
+        i = np.flatnonzero(bad)[0]
+        raise ValueError(f"(t, s) = ({t[i]}, {s[i]}) is outside 0 <= s <= t <= {end}")
+    t = np.minimum(t, end)
+    return t, np.minimum(s, t), shape
+
+
+def _nearest(rows, t):
+    """Index of the row nearest to each time."""
+    k = np.clip(np.searchsorted(rows, t), 0, len(rows) - 1)
+    below = np.maximum(k - 1, 0)
+    return np.where(np.abs(rows[below] - t) < np.abs(rows[k] - t), below, k)
 
 
 def linear_blocks(packed, n, symmetric=True):

@@ -305,7 +305,7 @@ def _read(f):
     scalars = {k: scalars[k] for k in [*names, *sorted(set(scalars) - set(names))] if k in scalars}
     t = f["t"][:]
     kwargs = specs.arguments(spec) if "run" in spec else specs.simulation_arguments(spec)
-    two_time = {name: _read_two_time(f, name, t, kwargs) for name in ("C", "R")}
+    C, R = _read_rows(f, t, kwargs) if "interpolation/rows" in f else (_read_two_time(f, k, t) for k in ("C", "R"))
     events = []
     for table in json.loads(f.attrs["events"]):
         time, direction = table.pop("time"), table.pop("occurred_direction")
@@ -314,8 +314,8 @@ def _read(f):
     return Solution(
         t,
         scalars,
-        two_time["C"],
-        two_time["R"],
+        C,
+        R,
         kwargs["model"],
         kwargs["dynamics"],
         kwargs.get("integrator"),
@@ -336,18 +336,21 @@ def _read_paths(f):
     return [KeptPaths(**{name: dataset[:] for name, dataset in group.items()}) for group in groups]
 
 
-def _read_two_time(f, name, t, kwargs):
+def _read_rows(f, t, kwargs):
+    """C and R of LogTime."""
+    from .integrators.logtime import LogTwoTime
+
+    equations = TwoTimeEquations.of(kwargs["model"], kwargs["dynamics"], kwargs["m0"])
+    rows = f["t_row"][:] if "t_row" in f else t
+    return LogTwoTime.restored(_get(f["interpolation/rows"]), kwargs["integrator"], equations, rows, f["t_prime"][:])
+
+
+def _read_two_time(f, name, t):
     if name not in f:
         return None
     dataset = f[name]
     rows = f["t_row"][:] if "t_row" in f else t
     columns = f["t_prime"][:]
-    if "interpolation/rows" in f:
-        from .integrators.logtime import LogTwoTime
-
-        equations = TwoTimeEquations.of(kwargs["model"], kwargs["dynamics"], kwargs["m0"])
-        state = _get(f["interpolation/rows"])
-        return LogTwoTime.restored(name, state, kwargs["integrator"], equations, rows, columns)
     lengths = np.searchsorted(columns, rows, side="right")
     data = np.empty(int(lengths.sum()))
     start = 0

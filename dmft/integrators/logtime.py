@@ -36,6 +36,7 @@ from .. import _check
 from ..equations import taylor
 from ..errors import SolverError
 from ..interpolation import lagrange
+from ..solution import triangle_points
 from .machine import available_memory, instruction_set, single_threaded_blas, usable_threads
 
 LINEAR, AFTER, BEFORE, LINEAR_LAG, LAG = range(5)  # coordinate of a panel, as in ext/logtime.h
@@ -734,22 +735,8 @@ class LogTwoTime:
         self.complete = np.array_equal(t, t_prime)
 
     def __call__(self, t, s):
-        t, s = np.broadcast_arrays(np.asarray(t, dtype=float), np.asarray(s, dtype=float))
-        shape, end = t.shape, float(self.t[-1])
-        t, s = t.ravel(), s.ravel()
-        if not (np.all(np.isfinite(t)) and np.all(np.isfinite(s))):
-            raise ValueError("t and s must be finite")
-        bad = (s > t) | (s < 0) | (t > end * (1 + 1e-12))
-        if not self.complete:
-            near = np.abs(self.t[:, None] - t[None, :]).min(axis=0)
-            bad_row = near > 1e-9 * np.maximum(1.0, t)
-            if np.any(bad_row):
-                raise ValueError(f"t = {t[bad_row][0]} is not one of the {len(self.t)} stored rows (save_at)")
-        if np.any(bad):
-            i = np.flatnonzero(bad)[0]
-            raise ValueError(f"(t, s) = ({t[i]}, {s[i]}) is outside 0 <= s <= t <= {end}")
-        t = np.minimum(t, end)
-        out = self._run.evaluate(t, np.minimum(s, t))[self._which]
+        t, s, shape = triangle_points(t, s, self.t, self.complete)
+        out = self._run.evaluate(t, s)[self._which]
         return out.reshape(shape) if shape else float(out[0])
 
     def row(self, i):
@@ -775,11 +762,11 @@ class LogTwoTime:
         return {**self._run.state(), "t_max": self._run.t_max}
 
     @classmethod
-    def restored(cls, name, state, integrator, equations, t, t_prime):
-        """The function ``name``, "C" or "R", of a run whose rows were stored."""
+    def restored(cls, state, integrator, equations, t, t_prime):
+        """C and R of a run whose rows were stored."""
         run = Pass(integrator, equations, float(state["t_max"]))
         run.restore(state)
-        return cls(run, "CR".index(name), t, t_prime)
+        return cls(run, 0, t, t_prime), cls(run, 1, t, t_prime)
 
 
 class LogRun:
