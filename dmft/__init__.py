@@ -30,13 +30,15 @@ from .storage import load, release
 def __getattr__(name):
     if name == "__version__":
         return release("dmft")
-    if name in ("amp", "landscape"):  # loaded when first used: they need more of SciPy
+    if name in ("amp", "landscape", "scan"):  # loaded when first used: they need more of SciPy
         return importlib.import_module(f"dmft.{name}")
+    if name in ("Scan", "ScanStatus", "gather"):
+        return getattr(importlib.import_module("dmft.scan"), name)
     raise AttributeError(f"module 'dmft' has no attribute {name!r}")
 
 
 def __dir__():
-    return [*globals(), "__version__", "amp", "landscape"]
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 __all__ = [
@@ -59,6 +61,8 @@ __all__ = [
     "Piecewise",
     "Ridge",
     "SampledPaths",
+    "Scan",
+    "ScanStatus",
     "SoftSphere",
     "Solution",
     "SolverError",
@@ -70,10 +74,12 @@ __all__ = [
     "UnderdampedLangevin",
     "UniformGrid",
     "amp",
+    "gather",
     "landscape",
     "load",
     "plot",
     "resume",
+    "scan",
     "simulate",
     "solve",
     "thresholds",

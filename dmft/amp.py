@@ -204,8 +204,7 @@ def state_evolution(model, estimator="bayes", *, m0=1e-6, steps=1000, tol=1e-10)
     >>> float(run.fixed_point.m), run.fixed_point.stability
     (1.0, 'stable')
     """
-    system = _system(model, estimator)
-    m0 = _check.real("m0", m0, low=0, high=1)
+    system, m0 = check_evolution(model, estimator, m0)
     steps = _check.integer("steps", steps, low=1)
     tol = _check.real("tol", tol, low=0)
     points = system.fixed_points()
@@ -313,6 +312,11 @@ def _system(model, estimator):
     _check.instance("model", model, SpikedMatrixTensor, "a SpikedMatrixTensor(...) or PhaseRetrieval(...)")
     check_model(model, estimator)
     return _Bayes(model) if estimator == "bayes" else _MaximumLikelihood(model)
+
+
+def check_evolution(model, estimator, m0):
+    """The iteration and its start, from arguments as the user gave them."""
+    return _system(model, estimator), _check.real("m0", m0, low=0, high=1)
 
 
 def _overlaps(name, value):

@@ -25,6 +25,19 @@ def scalar_names(coefficients, constraint, *more):
     return ["m", "mu", "energy", *channels, *penalty, *more]
 
 
+def measured_names(constraint, *more):
+    """Names of the scalars of phase retrieval."""
+    penalty = ["energy_penalty"] if constraint.soft else []
+    losses = ["train_loss", "population_loss", "error", "gradient_norm"]
+    return ["m", "mu", "energy", "squared_norm", *penalty, *losses, *more]
+
+
+def iterate_names(looks_ahead, time):
+    """Names of the further scalars of a discrete dynamics."""
+    ahead = ["m_lookahead", "squared_norm_lookahead", "energy_lookahead"] if looks_ahead else []
+    return [*ahead, *(["time"] if time is not None else [])]
+
+
 @dataclass(frozen=True)
 class RecursionEquations:
     """A discrete dynamics (docs/equations.md, eq. 11-20).
@@ -69,9 +82,8 @@ class RecursionEquations:
     @property
     def names(self):
         """Names of the scalars."""
-        ahead = ["m_lookahead", "squared_norm_lookahead", "energy_lookahead"] if self.looks_ahead else []
-        clock = ["time"] if self.time is not None else []
-        return scalar_names(self.coefficients, self.constraint, "gradient_norm", *ahead, *clock)
+        more = iterate_names(self.looks_ahead, self.time)
+        return scalar_names(self.coefficients, self.constraint, "gradient_norm", *more)
 
 
 @dataclass(frozen=True)
@@ -269,8 +281,4 @@ class PathEquations:
     @property
     def names(self):
         """Names of the scalars."""
-        penalty = ["energy_penalty"] if self.constraint.soft else []
-        ahead = ["m_lookahead", "squared_norm_lookahead", "energy_lookahead"] if self.looks_ahead else []
-        clock = ["time"] if self.time is not None else []
-        first = ["m", "mu", "energy", "squared_norm", *penalty, "train_loss", "population_loss", "error"]
-        return [*first, "gradient_norm", *ahead, *clock]
+        return measured_names(self.constraint, *iterate_names(self.looks_ahead, self.time))

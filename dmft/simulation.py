@@ -26,6 +26,7 @@ from . import _check, measurements
 from . import progress as progress_meter
 from . import spec as specs
 from .dynamics import AMP, StochasticGradientDescent, UnderdampedLangevin
+from .equations import iterate_names, measured_names, scalar_names
 from .errors import SolverError
 from .models import PhaseRetrieval, SoftSphere
 from .population import population_loss
@@ -455,6 +456,21 @@ class _Plan:
         return int(self.recorded[-1])
 
     @property
+    def names(self):
+        """Names of the scalars."""
+        more = ["K", "V"] if isinstance(self.dynamics, UnderdampedLangevin) else []
+        if isinstance(self.dynamics, AMP):
+            more = ["squared_norm", "gradient_norm"]
+        elif self.dynamics.discrete:
+            more = iterate_names(self.dynamics.looks_ahead, self.dynamics.time(1))
+        if isinstance(self.model, PhaseRetrieval):
+            k = self.settings.get("eigenvalues", 0)
+            hessian = [*(f"hessian_{i}" for i in range(1, k + 1)), "hessian_overlap"] if k else []
+            return measured_names(self.model.constraint, *more, "success", *hessian)
+        more = ["gradient_norm", *more] if self.dynamics.discrete and not isinstance(self.dynamics, AMP) else more
+        return scalar_names(self.model.coefficients, self.model.constraint, *more)
+
+    @property
     def bytes(self):
         """Memory of the disorder and of C."""
         return min(self.workers, self.samples) * self.disorder + self.samples * 8 * len(self.t) ** 2
@@ -487,7 +503,7 @@ class _Plan:
         raise SolverError(f"the values overflow at t = {t:.4g}: use a smaller dt", time=t)
 
 
-def _planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers, success_overlap, eigenvalues):
+def planned(model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers, success_overlap, eigenvalues):
     """The plan, from arguments as the user gave them."""
     check_pair(model, dynamics)
     t_max, steps = check_duration(dynamics, t_max, steps)
@@ -678,7 +694,7 @@ def simulate(
     from .integrators.machine import available_memory
     from .storage import provenance
 
-    plan = _planned(
+    plan = planned(
         model, dynamics, t_max, steps, N, samples, dt, m0, records, seed, workers, success_overlap, eigenvalues
     )
     if plan.bytes > available_memory():

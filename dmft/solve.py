@@ -20,6 +20,7 @@ from .equations import PathEquations, RecursionEquations, TwoTimeEquations
 from .errors import SolverError
 from .events import Crossing, Occurrence, find_crossings
 from .integrators import INTEGRATORS
+from .integrators.machine import available_memory
 from .models import MODELS, GaussianLandscape, PhaseRetrieval
 from .solution import Solution, linear
 from .storage import check_writable, generations, provenance, read_checkpoint, write_checkpoint
@@ -41,17 +42,21 @@ class Checkpoint:
         Seconds between checkpoints.
     time_limit : float
         Stop after so many seconds, with a checkpoint.
+    at_end : bool
+        Write one of a finished run too (default), from which ``resume`` gives the solution again.
     """
 
     path: str | Path
     every: float = 300.0
     time_limit: float = math.inf
+    at_end: bool = True
 
     def __post_init__(self):
         _check.instance("checkpoint", self.path, (str, Path), "a path")
         object.__setattr__(self, "every", _check.real("every", self.every, above=0, inf=True))
         limit = _check.real("time_limit", self.time_limit, above=0, inf=True)
         object.__setattr__(self, "time_limit", limit)
+        _check.instance("at_end", self.at_end, bool, "True or False")
 
 
 def check_overlap(model, m0):
@@ -107,9 +112,9 @@ def default_integrator(model, dynamics, m0, t_max):
     for kind in more:
         equations, other = TwoTimeEquations.of(model, dynamics, m0), INTEGRATORS[kind]()
         cost = integrator.estimate(equations, t_max)
-        if cost["seconds"] > SHORT_RUN or cost["bytes"] > cost["available"]:
+        if cost["seconds"] > SHORT_RUN or cost["bytes"] > available_memory():
             with contextlib.suppress(ValueError):  # it does not apply
-                if other.estimate(equations, t_max)["bytes"] < cost["available"]:
+                if other.estimate(equations, t_max)["bytes"] < available_memory():
                     return other
     return integrator
 
@@ -190,7 +195,7 @@ class Problem:
         return self.integrator.start(self._checked_equations(), self.duration)
 
     def estimate(self):
-        """Cost before the run."""
+        """Cost before the run: steps, dt, bytes and seconds."""
         return self.integrator.estimate(self._checked_equations(), self.duration)
 
     def _checked_equations(self):
@@ -348,7 +353,8 @@ def estimate(model, dynamics, *, t_max=None, steps=None, m0=0.0, integrator=None
     >>> estimate(model, dmft.Langevin(), t_max=20.0, integrator=dmft.UniformGrid(dt=0.02))["steps"]
     1002
     """
-    return Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events).estimate()
+    problem = Problem.checked(model, dynamics, t_max, steps, m0, integrator, save_at, events)
+    return {**problem.estimate(), "available": available_memory()}
 
 
 def resume(path, *, model=None, dynamics=None, every=300.0, time_limit=math.inf, progress=None, callback=None):
@@ -451,7 +457,7 @@ class Job:
                 raise
             finally:
                 self.meter.close()
-            if self.checkpoint is not None:
+            if self.checkpoint is not None and (self.checkpoint.at_end or status == "interrupted"):
                 self._save_checkpoint()
         event = self._terminal(1) if status == "finished" else None
         if event is not None:

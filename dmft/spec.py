@@ -125,7 +125,7 @@ def _table(where, value):
     return value
 
 
-def _number(value):
+def number(value):
     """Strings 'inf', '-inf', 'nan' of JSON back to floats."""
     return float(value) if isinstance(value, str) and value in ("inf", "-inf", "nan") else value
 
@@ -138,10 +138,10 @@ def _build(where, table, classes):
     cls = classes[kind]
     names = [f.name for f in fields(cls)]
     refuse_unknown(where, table, names)
-    table = {k: _number(v) for k, v in table.items()}
+    table = {k: number(v) for k, v in table.items()}
     if "couplings" in table:
         table["couplings"] = {
-            _order(f"{where}.couplings", k): _number(v)
+            _order(f"{where}.couplings", k): number(v)
             for k, v in _table(f"{where}.couplings", table["couplings"]).items()
         }
     if "annealing" in table:
@@ -213,36 +213,40 @@ def integrator_kinds(model, dynamics):
     return ("exact-recursion",) if dynamics.discrete else ("uniform-grid", "log-time")
 
 
+def initial_arguments(table):
+    """Keyword arguments of an ``initial`` table."""
+    refuse_unknown("initial", _table("initial", table), ("m0",))
+    return {"m0": table.get("m0", 0.0)}
+
+
+def run_arguments(table):
+    """Keyword arguments of a ``run`` table."""
+    refuse_unknown("run", _table("run", table), RUN_KEYS)
+    events = None if "events" not in table else events_from(table["events"])
+    return {"t_max": table.get("t_max"), "steps": table.get("steps"), "save_at": table.get("save_at"), "events": events}
+
+
+def events_from(tables):
+    """Events of a list of tables."""
+    if not isinstance(tables, list):
+        raise TypeError(f"run.events must be a list of tables, got {tables!r}")
+    out = []
+    for table in tables:
+        refuse_unknown("run.events", _table("run.events", table), [f.name for f in fields(Crossing)])
+        try:
+            out.append(Crossing(**table))
+        except TypeError as error:
+            raise ValueError(f"run.events: {error}") from None
+    return out
+
+
 def arguments(spec):
     """Keyword arguments of ``solve`` from a spec."""
     refuse_unknown("spec", _table("spec", spec), TABLES)
     for name in ("model", "dynamics", "run"):
         if name not in spec:
             raise ValueError(f"spec: the table [{name}] is missing")
-    initial = _table("initial", spec.get("initial", {}))
-    refuse_unknown("initial", initial, ("m0",))
-    run = _table("run", spec["run"])
-    refuse_unknown("run", run, RUN_KEYS)
+    initial, run = initial_arguments(spec.get("initial", {})), run_arguments(spec["run"])
     model, dynamics = model_from(spec["model"]), dynamics_from(spec["dynamics"])
-    out = {
-        "model": model,
-        "dynamics": dynamics,
-        "integrator": integrator_from(_table("integrator", spec.get("integrator", {})), model, dynamics),
-        "m0": initial.get("m0", 0.0),
-        "t_max": run.get("t_max"),
-        "steps": run.get("steps"),
-        "save_at": run.get("save_at"),
-        "events": None,
-    }
-    if "events" in run:
-        allowed = [f.name for f in fields(Crossing)]
-        if not isinstance(run["events"], list):
-            raise TypeError(f"run.events must be a list of tables, got {run['events']!r}")
-        out["events"] = []
-        for table in run["events"]:
-            refuse_unknown("run.events", _table("run.events", table), allowed)
-            try:
-                out["events"].append(Crossing(**table))
-            except TypeError as error:
-                raise ValueError(f"run.events: {error}") from None
-    return out
+    integrator = integrator_from(_table("integrator", spec.get("integrator", {})), model, dynamics)
+    return {"model": model, "dynamics": dynamics, "integrator": integrator, **initial, **run}

@@ -95,7 +95,7 @@ def atomic(path, overwrite):
     check_writable(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists and is kept: choose another name or overwrite=True")
-    name = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    name = temporary(path)
     try:
         with h5py.File(name, "w") as f:
             yield f
@@ -111,7 +111,7 @@ def save(solution, path, overwrite=False):
     """Write a solution; returns the path."""
     with atomic(path, overwrite) as f:
         f.attrs.update(_attributes(solution))
-        _scale(f, "t", solution.t)
+        make_scale(f, "t", solution.t)
         for name, values in solution.scalars.items():
             _dataset(f, name, values, ["t"])
         for name, values in solution.stderr.items():
@@ -150,7 +150,7 @@ def _attributes(solution):
     }
 
 
-def _long_name(name):
+def long_name(name):
     if name.endswith("_stderr"):
         return f"standard error of {name[:-7]}"
     if name.startswith("energy_") and name[7:].isdigit():
@@ -160,32 +160,32 @@ def _long_name(name):
     return LONG_NAMES.get(name, name)
 
 
-def _describe(dataset, name):
-    dataset.attrs["long_name"] = _long_name(name)
+def make_scale(f, name, values, note=None):
+    """A coordinate, on a dimension of the same name."""
+    dataset = f.create_dataset(name, data=values)
+    dataset.make_scale(name)
+    attach(f, dataset, (), note or long_name(name))
+
+
+def attach(f, dataset, dims, note):
+    """Say over which dimensions a dataset is and what it holds."""
+    for axis, dim in enumerate(dims):
+        dataset.dims[axis].attach_scale(f[dim])
+    dataset.attrs["long_name"] = note
     dataset.attrs["units"] = "1"
 
 
-def _scale(f, name, values):
-    dataset = f.create_dataset(name, data=values)
-    dataset.make_scale(name)
-    _describe(dataset, name)
-
-
 def _dataset(f, name, values, dims):
-    dataset = f.create_dataset(name, data=values)
-    for axis, dim in enumerate(dims):
-        dataset.dims[axis].attach_scale(f[dim])
-    _describe(dataset, name)
-    return dataset
+    attach(f, f.create_dataset(name, data=values), dims, long_name(name))
 
 
 def _write_two_time(f, name, function, stderr):
     """Lower triangle in chunks; what lies above the diagonal is NaN (never written)."""
     rows = "t" if function.complete else "t_row"
     if rows not in f:
-        _scale(f, rows, function.t)
+        make_scale(f, rows, function.t)
     if "t_prime" not in f:
-        _scale(f, "t_prime", function.t_prime)
+        make_scale(f, "t_prime", function.t_prime)
     arrays = {name: None} if stderr is None else {name: None, f"{name}_stderr": stderr}
     for key, square in arrays.items():
         shape = (len(function.t), len(function.t_prime))
@@ -206,9 +206,7 @@ def _write_two_time(f, name, function, stderr):
                 values = function.row(i)[1] if square is None else square[i, : len(function.row(i)[0])]
                 block[i - lo, : len(values)] = values
             dataset[lo:hi, : block.shape[1]] = block
-        dataset.dims[0].attach_scale(f[rows])
-        dataset.dims[1].attach_scale(f["t_prime"])
-        _describe(dataset, key)
+        attach(f, dataset, (rows, "t_prime"), long_name(key))
         dataset.attrs["storage"] = "lower"
     if isinstance(function, TwoTime):
         f[name].attrs["block"] = function.block
@@ -221,14 +219,34 @@ def save_table(path, columns, axis, attributes, overwrite=False):
     """Write columns of numbers over one of them, ``axis``; xarray and h5py open the file."""
     with atomic(path, overwrite) as f:
         f.attrs.update({"format": "dmft-table", "dmft_schema": SCHEMA, "dmft_version": release("dmft"), **attributes})
-        _scale(f, axis, columns[axis])
+        make_scale(f, axis, columns[axis])
         for name, values in columns.items():
             if name != axis:
                 _dataset(f, name, values, [axis])
     return Path(path)
 
 
-def _open(path, formats):
+def write_bytes(path, content):
+    """Write a small file under a temporary name and rename it when complete."""
+    name = temporary(path)
+    try:
+        with open(name, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def temporary(path):
+    """A name beside ``path`` that no other thread, process or node uses."""
+    return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
+def open_file(path, formats):
+    """Open an HDF5 file of ours for reading; an error says what is wrong with it."""
     import h5py
 
     path = Path(path)
@@ -257,7 +275,7 @@ def _open(path, formats):
 
 def is_checkpoint(path):
     """Whether a file of ours is a checkpoint and not a result."""
-    with _open(path, ("dmft-run", "dmft-checkpoint")) as f:
+    with open_file(path, ("dmft-run", "dmft-checkpoint")) as f:
         return f.attrs["format"] == "dmft-checkpoint"
 
 
@@ -287,7 +305,7 @@ def load(path):
     >>> bool((dmft.load(path).energy == sol.energy).all())
     True
     """
-    with _open(path, ("dmft-run",)) as f:
+    with open_file(path, ("dmft-run",)) as f:
         try:
             return _read(f)
         except (KeyError, OSError, json.JSONDecodeError) as error:
@@ -383,7 +401,7 @@ def to_xarray(solution):
             data[f"{name}_stderr"] = ((rows, "t_prime"), np.where(above, np.nan, solution.stderr[name]))
     out = xarray.Dataset(data, coords)
     for name in out.variables:
-        out[name].attrs = {"long_name": _long_name(name), "units": "1"}
+        out[name].attrs = {"long_name": long_name(name), "units": "1"}
     out.attrs = _attributes(solution)
     return out
 
@@ -470,7 +488,7 @@ def _newest(path, read):
         if not candidate.exists():
             continue
         try:
-            with _open(candidate, ("dmft-checkpoint",)) as f:
+            with open_file(candidate, ("dmft-checkpoint",)) as f:
                 present = {*f, *f.attrs}
                 if f.attrs.get("complete") != 1 or not {"solver", "finished", "final"} <= present:
                     raise FileFormatError(f"{candidate} is incomplete")

@@ -130,7 +130,7 @@ class LogTime:
         return LogRun(self, equations, t_max)
 
     def estimate(self, equations, t_max):
-        """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``, rough."""
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, rough."""
         check_equations(equations)
         decades = math.log10(1.0 + t_max * equations.rate(t_max))
         rows = int(30 + 30 * decades * (0.1 / self.max_step))
@@ -140,7 +140,6 @@ class LogTime:
             "dt": None,
             "bytes": memory(rows, nodes, self.degree),
             "seconds": rows * (1e-3 + 1.5e-7 * nodes**2) * (1.6 if self.pilot else 1.0),
-            "available": available_memory(),
         }
 
 

@@ -114,7 +114,7 @@ class SampledPaths:
         return PathsRun(self, equations, duration)
 
     def estimate(self, equations, duration):
-        """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``."""
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``."""
         dt, steps = self.grid(equations, duration)
         gradients = steps * equations.gradients_per_step
         rank = self.rank(equations, steps)
@@ -127,7 +127,6 @@ class SampledPaths:
             "dt": dt,
             "bytes": self.memory(equations, steps),
             "seconds": self.scrambles / self.threads * (1e-9 * self.paths * passes * rank + response),
-            "available": available_memory(),
         }
 
     def grid(self, equations, duration):

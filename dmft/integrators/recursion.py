@@ -53,13 +53,12 @@ class ExactRecursion:
         return RecursionRun(self, equations, steps)
 
     def estimate(self, equations, steps):
-        """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``."""
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``."""
         return {
             "steps": steps,
             "dt": 1.0,
             "bytes": memory(steps),
             "seconds": 2e-6 * steps + 2e-10 * steps**3 / self.threads,
-            "available": available_memory(),
         }
 
 

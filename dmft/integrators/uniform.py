@@ -85,7 +85,7 @@ class UniformGrid:
         return UniformRun(self, equations, t_max)
 
     def estimate(self, equations, t_max):
-        """Cost before the run: ``{"steps", "dt", "bytes", "seconds", "available"}``, rough for ``rtol``."""
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, rough for ``rtol``."""
         grid = Grid(equations, t_max, self.dt or _first_step(equations, t_max, self.rtol), self.dt is not None)
         steps = 6 * grid.panels(0)
         return {
@@ -93,7 +93,6 @@ class UniformGrid:
             "dt": grid.dt(0),
             "bytes": memory(steps, self.threads),
             "seconds": 1e-4 * steps + 3e-10 * steps**3 / self.threads,
-            "available": available_memory(),
         }
 
 

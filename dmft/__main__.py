@@ -1,0 +1,7 @@
+"""``python -m dmft``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

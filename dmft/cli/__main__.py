@@ -1,0 +1,7 @@
+"""``python -m dmft.cli``."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

@@ -1,0 +1,564 @@
+"""Running the points of a scan: in this process, in worker processes, on any executor, or one share of them.
+
+Every runner claims a point before it computes it, so any number of them may work on one directory.
+"""
+
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+
+from .. import _check
+from .. import progress as progress_meter
+from ..integrators.machine import available_memory, single_threaded_blas
+from ..solve import Signals
+from .points import PointStoppedError, Record, UninterruptedPoint
+from .store import PACK, STATUS, Store
+
+CRASHES = 3  # deaths of a worker process after which the point it computed alone is given up
+OUTSTANDING = 1000  # points that an executor has at a time
+POLL = 0.2  # seconds
+
+
+@dataclass
+class ScanStatus:
+    """Where a scan, or the share of a task, stands.
+
+    Attributes
+    ----------
+    points, finished, failed, missing : int
+    computed : int
+        Points that this call computed.
+    stopped : str
+        Why the call ended early ("stopped by SIGUSR1"); empty if it did not.
+    failures : list of dict
+        ``{"id", "parameters", "message"}`` of the failed points.
+    seconds : float
+        Of this call.
+    """
+
+    points: int
+    finished: int
+    failed: int
+    missing: int
+    computed: int = 0
+    stopped: str = ""
+    failures: list = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __repr__(self):
+        counts = {name: getattr(self, name) for name in ("finished", "failed", "missing")}
+        text = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
+        return f"<ScanStatus of {self.points} points: {text}{'; ' if self.stopped else ''}{self.stopped}>"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the attempt at a point: a status of a record, or "present", "busy" or "stopped"."""
+
+    point: int
+    status: str
+    message: str = ""
+
+
+# --- one point, in whatever process
+
+
+class Watch(Signals):
+    """SIGINT, SIGTERM and SIGUSR1 are noted; a point that has no checkpoints is abandoned at once."""
+
+    def __init__(self):
+        super().__init__(stop=True)
+        self.abandon = False
+
+    def _catch(self, number, frame):
+        super()._catch(number, frame)
+        if self.abandon:
+            self.abandon = False
+            raise PointStoppedError(f"stopped by {self.caught}")
+
+    @contextmanager
+    def abandoning(self, point):
+        """While such a point is computed."""
+        self.abandon = isinstance(point, UninterruptedPoint)
+        try:
+            yield
+        finally:
+            self.abandon = False
+
+
+_watch = None  # that of this process, if it is a runner or one of its workers
+
+
+@cache
+def one_thread():
+    """Context factory in which BLAS has one thread."""
+    return single_threaded_blas()
+
+
+@cache
+def opened(directory, sha256):
+    """The plan and the store of a directory, read once per process."""
+    store = Store(directory)
+    scan = store.plan()
+    if scan.sha256 != sha256:
+        raise RuntimeError(f"the plan of {directory} was changed while its points were computed")
+    return scan, store
+
+
+@dataclass(frozen=True)
+class Work:
+    """A function of the number of a point that computes it and writes its file.
+
+    ``token`` keeps executors that remember results of equal calls from doing so.
+    """
+
+    directory: str
+    sha256: str
+    retry: bool
+    every: float
+    deadline: float = math.inf
+    token: float = 0.0
+
+    def __call__(self, i):
+        scan, store = opened(self.directory, self.sha256)
+        point = scan.point(i)
+        with store.claim(point.id) as mine:
+            if not mine:
+                return Outcome(i, "busy")
+            if store.has(point.id, failed=not self.retry):
+                return Outcome(i, "present")
+            left = self.deadline - time.time()
+            watch = _watch if threading.current_thread() is threading.main_thread() else None
+            if left <= 0 or (watch is not None and watch.caught):
+                return Outcome(i, "stopped", "stopped by the time limit" if left <= 0 else "")
+            try:
+                with one_thread()(), watch.abandoning(point) if watch is not None else nullcontext():
+                    record = point.compute(store, self.every, left)
+            except PointStoppedError as stop:
+                return Outcome(i, "stopped", str(stop))
+            store.write(record)
+        return Outcome(i, record.status, record.message)
+
+
+# --- worker processes
+
+
+def start_worker(stop):
+    """First call in a worker process: the end of the pipe ``stop`` asks it to stop."""
+    global _watch
+    _watch = Watch()
+    _watch.__enter__()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
+    threading.Thread(target=_follow, args=(stop,), daemon=True).start()
+
+
+def _follow(stop):
+    """Stop when the driver asks for it or is gone."""
+    stop.poll(None)
+    while True:
+        os.kill(os.getpid(), signal.SIGUSR1)  # again and again: a point may just be starting
+        time.sleep(POLL)
+        if not multiprocessing.parent_process().is_alive() and not _busy:
+            os._exit(1)
+
+
+_busy = False
+
+
+def in_worker(work, i):
+    """A point in a worker process."""
+    global _busy
+    _busy = True
+    try:
+        return work(i)
+    finally:
+        _busy = False
+
+
+class Pool:
+    """Worker processes; one that dies costs the attempt at its point only."""
+
+    def __init__(self, workers):
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            raise RuntimeError("a worker process runs the script again: put Scan.run under if __name__ == '__main__':")
+        self.workers = workers
+        self.context = multiprocessing.get_context("spawn")  # forked processes cannot use OpenMP and hold open files
+        self.receiver, self.sender = self.context.Pipe(duplex=False)
+        self.executor = None
+
+    def start(self):
+        """Start the processes, again after one has died."""
+        for attempt in range(CRASHES):
+            self.close()
+            self.executor = ProcessPoolExecutor(self.workers, self.context, start_worker, (self.receiver,))
+            try:
+                return self.executor.submit(os.getpid).result()
+            except BrokenProcessPool:
+                if attempt == CRASHES - 1:
+                    raise RuntimeError(
+                        "the worker processes do not start: in a script, put Scan.run under if __name__ == '__main__':"
+                    ) from None
+
+    def stop(self):
+        """Ask every process to write its checkpoint."""
+        self.sender.close()
+
+    def close(self):
+        """End the processes."""
+        if self.executor is not None:
+            self.executor.shutdown(wait=True, cancel_futures=True)
+
+    def outcomes(self, work, points, stopping):
+        """Compute points; yields outcomes as they come and None while waiting."""
+        self.start()
+        queue, suspects, crashes, running = deque(points), deque(), Counter(), {}
+        stopped = False
+        while running or ((queue or suspects) and not stopped):
+            if stopping() and not stopped:
+                stopped = True
+                self.stop()
+            source, most = (suspects, 1) if suspects else (queue, self.workers + 1)
+            try:
+                while source and len(running) < most and not stopped:
+                    running[self.executor.submit(in_worker, work, source[0])] = source[0]
+                    source.popleft()
+            except BrokenProcessPool:
+                if not running:  # otherwise the futures tell
+                    self.start()
+            done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
+            broken = [running[f] for f in done if isinstance(f.exception(), BrokenProcessPool)]
+            for future in done:
+                i = running.pop(future)
+                if i not in broken:
+                    yield future.result()
+            if broken:
+                yield from self._after_crash(work, broken + list(running.values()), suspects, crashes)
+                running.clear()
+            yield None
+
+    def _after_crash(self, work, points, suspects, crashes):
+        """One of the points may have killed its process: each is tried alone."""
+        if len(points) == 1:
+            crashes[points[0]] += 1
+        for i in points:
+            if crashes[i] < CRASHES:
+                suspects.append(i)
+            else:
+                yield give_up(work, i)
+        self.start()
+
+
+def give_up(work, i):
+    """Record a point whose worker process died every time."""
+    scan, store = opened(work.directory, work.sha256)
+    point = scan.point(i)
+    message = f"its worker process died {CRASHES} times (killed, perhaps for lack of memory)"
+    store.write(Record(point.id, point.parameters, "failed", message, {}, {}, "{}"))
+    return Outcome(i, "failed", message)
+
+
+# --- the ways to run points; every one yields outcomes, and None while waiting
+
+
+def here(work, points, stopping):
+    """In this process."""
+    for i in points:
+        if stopping():
+            return
+        yield work(i)
+
+
+def on_executor(executor):
+    """On anything that has submit(f, *args).result()."""
+
+    def outcomes(work, points, stopping):
+        queue, outstanding = deque(points), deque()
+        while queue or outstanding:
+            while queue and len(outstanding) < OUTSTANDING and not stopping():
+                outstanding.append(executor.submit(work, queue.popleft()))
+            if stopping():
+                queue.clear()
+                for future in outstanding:
+                    getattr(future, "cancel", bool)()
+                return
+            yield outstanding.popleft().result()
+
+    return outcomes
+
+
+def in_pool(workers):
+    """In worker processes."""
+
+    def outcomes(work, points, stopping):
+        pool = Pool(workers)
+        try:
+            yield from pool.outcomes(work, points, stopping)
+        finally:
+            pool.stop()
+            pool.close()
+
+    return outcomes
+
+
+# --- the driver
+
+
+def run(
+    scan,
+    directory,
+    *,
+    workers=None,
+    executor=None,
+    tasks=None,
+    task=None,
+    of=None,
+    time_limit=math.inf,
+    every=300.0,
+    retry=False,
+    update=False,
+    progress=None,
+):
+    """Compute the points of a scan that are not finished, longest first; ``Scan.run(directory, ...)``.
+
+    Ctrl-C, SIGTERM, SIGUSR1 and the time limit stop it; points that are being solved write checkpoints.  The
+    same call continues.  BLAS has one thread per process.
+
+    Parameters
+    ----------
+    scan : Scan
+    directory : str or Path
+        Made if it does not exist.
+    workers : int, optional
+        Worker processes, default the cores this process may use; 1: no other process.
+    executor : optional
+        Anything with ``submit(f, *args).result()``, in place of workers; it must see the same directory.
+    tasks : int, optional
+        With ``executor``: so many submissions, a share of the points each, instead of one per point.
+    task, of : int, optional
+        Compute only share number ``task`` (from 0) of ``of``.
+    time_limit : float
+        Seconds after which it stops.
+    every : float
+        Seconds between checkpoints of a point.
+    retry : bool
+        Compute the failed points again.
+    update : bool
+        Accept a plan other than that of the directory; finished points that it shares are kept.
+    progress : None, bool or callable
+        As in ``solve``.
+
+    Returns
+    -------
+    ScanStatus
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a plan or arguments that make no sense, before anything is written.
+    MemoryError
+        If as many points as there are workers do not fit.
+    OSError
+        If files cannot be written; what is finished is safe.
+    """
+    began = time.monotonic()
+    share = _check_share(workers, executor, tasks, task, of)
+    limits = {"time_limit": time_limit, "every": every}
+    limits = {name: _check.real(name, value, above=0, inf=True) for name, value in limits.items()}
+    meter = progress_meter.make(progress)
+    store = Store(directory)
+    store.check_plan(scan, update)
+    seconds, memory = scan.check(meter)
+    own = np.argsort(-seconds, kind="stable")[slice(*share)]
+    workers = len(os.sched_getaffinity(0)) if workers is None and task is None else workers or 1
+    if executor is None:
+        _check_memory(memory[own], workers)
+    store.create(scan, update)
+    with Runner(scan, store, own, seconds, retry, meter) as runner:
+        now = time.time()
+        work = Work(
+            str(store.directory.absolute()), scan.sha256, retry, limits["every"], now + limits["time_limit"], now
+        )
+        if tasks is not None:
+            runner.stopped = share_out(executor, work, tasks)
+        else:
+            way = on_executor(executor) if executor is not None else in_pool(workers) if workers > 1 else here
+            runner.run(way, work, alone=task is None)
+    status = status_of(scan, store, own)
+    status.computed, status.stopped, status.seconds = runner.computed, runner.stopped, time.monotonic() - began
+    return status
+
+
+def _check_share(workers, executor, tasks, task, of):
+    """The points of a task among all, in their order, as arguments of ``slice``."""
+    if workers is not None:
+        _check.integer("workers", workers, low=1)
+        if executor is not None:
+            raise ValueError(f"workers = {workers} is not allowed with an executor, which has its own")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor must have a method submit(f, *args), got {executor!r}")
+    if tasks is not None:
+        if executor is None:
+            raise ValueError(f"tasks = {tasks} needs an executor")
+        _check.integer("tasks", tasks, low=1)
+    if (task is None) != (of is None):
+        raise ValueError("task and of must be given together: share number task, from 0, of so many")
+    if task is None:
+        return None, None, None
+    of = _check.integer("of", of, low=1)
+    return _check.integer("task", task, low=0, high=of - 1), None, of
+
+
+def _check_memory(memory, workers):
+    """As many of the largest points as there are workers must fit."""
+    need, have = np.sort(memory)[-workers:].sum(), available_memory()
+    if need > have:
+        raise MemoryError(
+            f"workers = {workers}: so many points at a time need up to {need:.0f} bytes, {have:.0f} are available: "
+            "use fewer workers"
+        )
+
+
+class Runner:
+    """The driver's loop: which points are left, progress, and what stops it."""
+
+    def __init__(self, scan, store, own, seconds, retry, meter):
+        self.scan, self.store, self.meter, self.seconds, self.own, self.retry = scan, store, meter, seconds, own, retry
+        self.watch = Watch()
+        self.computed, self.failed, self.stopped = 0, 0, ""
+
+    def __enter__(self):
+        global _watch
+        self.store.enter()
+        self.watch.__enter__()
+        _watch = self.watch
+        return self
+
+    def __exit__(self, *exc):
+        global _watch
+        _watch = None
+        self.watch.__exit__(*exc)
+        self.meter.close()
+        self.store.leave()
+
+    def pending(self):
+        """Own points that are not finished, in their order."""
+        finished, failed = self.store.outcomes()
+        done = finished if self.retry else np.union1d(finished, failed)
+        return self.own[~np.isin(self.scan.ids[self.own], done)].tolist()
+
+    def run(self, way, work, alone):
+        """Compute the points; ``alone``: also wait for those that other runners hold."""
+        pending = self.pending()
+        self.total = max(self.seconds[pending].sum(), 1e-300)
+        self.done, self.begun = 0.0, len(pending)
+        self.deadline = work.deadline
+        while pending and not self.stopped:
+            busy = [o.point for o in way(work, pending, self.stopping) if self.note(o)]
+            if busy and alone and not self.stopping():
+                time.sleep(POLL)
+            pending = busy if alone else []
+            work = replace(work, retry=False)  # what failed just now is not tried again
+        self.stopping()
+
+    def stopping(self):
+        """Whether to stop; the reason is kept."""
+        if not self.stopped and self.watch.caught:
+            self.stopped = f"stopped by {self.watch.caught}"
+        if not self.stopped and time.time() > self.deadline:
+            self.stopped = "stopped by the time limit"
+        return bool(self.stopped)
+
+    def note(self, outcome):
+        """Count an outcome and show it; whether the point is in the hands of another runner."""
+        if outcome is not None:
+            self._count(outcome)
+        if self.begun:
+            text = f"{self.computed} of {self.begun} points" + (f", {self.failed} failed" if self.failed else "")
+            self.meter.update(min(self.done / self.total, 1.0), "scan", text)
+        return outcome is not None and outcome.status == "busy"
+
+    def _count(self, outcome):
+        if outcome.status == "stopped":
+            self.stopped = self.stopped or outcome.message or "stopped"
+        if outcome.status in STATUS:
+            self.computed += 1
+            self.failed += outcome.status == "failed"
+            if self.computed % PACK == 0:
+                self.store.pack()
+        if outcome.status != "busy":
+            self.done += self.seconds[outcome.point]
+
+
+def status_of(scan, store, own=None):
+    """Where a scan stands, from its files."""
+    ids = scan.ids if own is None else scan.ids[own]
+    finished, failed = store.outcomes()
+    finished, failed = (int(np.isin(ids, done).sum()) for done in (finished, failed))
+    failures = list(_failures(scan, store, ids)) if failed else []
+    return ScanStatus(len(ids), finished, failed, len(ids) - finished - failed, failures=failures)
+
+
+def _failures(scan, store, ids):
+    """What is known of the failed points among ``ids``."""
+    numbers = {name: i for i, name in enumerate(scan.ids)}
+    finished, _ = store.outcomes()
+    for name, message in store.messages(np.setdiff1d(ids, finished)).items():
+        yield {"id": name.decode(), "parameters": scan.describe(numbers[name]), "message": message}
+
+
+def status(directory):
+    """Where the scan of a directory stands.
+
+    Parameters
+    ----------
+    directory : str or Path
+
+    Returns
+    -------
+    ScanStatus
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not the directory of a scan.
+    """
+    store = Store(directory)
+    return status_of(store.plan(), store)
+
+
+# --- shares as submissions of their own
+
+
+class Share:
+    """A function that computes one share of the points."""
+
+    def __call__(self, work, task, of):
+        scan, store = opened(work.directory, work.sha256)
+        left = work.deadline - time.time()
+        done = run(
+            scan, store.directory, task=task, of=of, time_limit=left, every=work.every, retry=work.retry, progress=False
+        )
+        return done.stopped
+
+    def checkpoint(self, *args):
+        """Called by submitit before a job ends too early: the share is submitted again and goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, *args)
+
+
+def share_out(executor, work, tasks):
+    """Submit every share and wait; why one of them stopped early, or empty."""
+    futures = [executor.submit(Share(), work, task, tasks) for task in range(tasks)]
+    return next(filter(None, [future.result() for future in futures]), "")

@@ -1,0 +1,375 @@
+"""What one point of a scan computes: a call of ``solve``, a state evolution, or a finite-N simulation."""
+
+import contextlib
+import hashlib
+import inspect
+import json
+import math
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import amp
+from .. import spec as specs
+from ..dynamics import AMP
+from ..errors import FileFormatError, SolverError
+from ..events import Occurrence, find_crossings
+from ..integrators import INTEGRATORS
+from ..simulation import planned, simulate
+from ..solution import Solution
+from ..solve import SHORT_RUN, Checkpoint, Problem, check_duration, resume, solve
+from ..storage import generations, provenance
+
+EVOLUTION_STEPS = 1000  # of a state evolution, where the plan gives none
+EVOLUTION_SECONDS = 2e-3
+
+
+class PointStoppedError(Exception):
+    """A point was stopped before its end; its checkpoint, if it has one, is written."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a solution: times of the curves, names of scalars, and whether the whole."""
+
+    curves: tuple | None = None
+    observables: tuple | None = None
+    solutions: bool = False
+
+    def of(self, scalars):
+        """Those of a dict of scalars that are kept."""
+        return {k: v for k, v in scalars.items() if self.observables is None or k in self.observables}
+
+
+@dataclass
+class Record:
+    """Outcome of a point.
+
+    Attributes
+    ----------
+    id : str
+    parameters : str
+        Canonical JSON of everything that was asked for; the id is its hash.
+    status : str
+        "finished", "event" or "failed".
+    message : str
+    values : dict of str to float
+    curves : dict of str to (number of times,) float64
+    info : str
+        JSON: when, where and with which versions.
+    """
+
+    id: str
+    parameters: str
+    status: str
+    message: str
+    values: dict
+    curves: dict
+    info: str
+
+
+def canonical(data):
+    """JSON in which equal data are equal strings."""
+    return json.dumps(specs.plain(data), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass
+class Part:
+    """A table of a point: what is made of it, and its canonical JSON."""
+
+    value: object
+    text: str
+
+    @classmethod
+    def by(cls, build):
+        """A function that makes the part of a table."""
+
+        def made(table):
+            value = build(table)
+            return cls(value, canonical(value))
+
+        return made
+
+
+def _initial(table):
+    return _floats(specs.initial_arguments(table), ("m0",))
+
+
+def _run(table):
+    return _floats(specs.run_arguments(table), ("t_max",))
+
+
+def _simulation(table):
+    specs.refuse_unknown("simulation", table, simulation_names())
+    return _floats(dict(table), ("dt", "success_overlap"))
+
+
+def _floats(arguments, names):
+    """1 and 1.0 are the same parameter."""
+    whole = [k for k in names if isinstance(arguments.get(k), int) and not isinstance(arguments[k], bool)]
+    return {**arguments, **{name: float(arguments[name]) for name in whole}}
+
+
+def simulation_names():
+    """Arguments of ``simulate`` that a table [simulation] may hold."""
+    others = ("model", "dynamics", "t_max", "steps", "m0", "progress")
+    return [name for name in inspect.signature(simulate).parameters if name not in others]
+
+
+def make_point(section, simulated, kept):
+    """The point whose tables ``section(name, build)`` gives."""
+    parts = {
+        "model": section("model", Part.by(specs.model_from)),
+        "dynamics": section("dynamics", Part.by(specs.dynamics_from)),
+        "initial": section("initial", Part.by(_initial)),
+        "run": section("run", Part.by(_run)),
+    }
+    model, dynamics = parts["model"].value, parts["dynamics"].value
+    cls, settings = EvolutionPoint, None
+    if simulated:
+        cls, settings = SimulationPoint, section("simulation", Part.by(_simulation))
+        parts["simulation"] = settings
+    elif not isinstance(dynamics, AMP):
+        build = Part.by(lambda table: specs.integrator_from(table, model, dynamics))
+        cls, settings = SolvePoint, section("integrator", build)
+        parts["integrator"] = settings
+    texts = {name: part.text for name, part in parts.items()}
+    keep = {name: value for name, value in vars(kept).items() if value}
+    texts |= {"kept": canonical(keep)} if keep else {}
+    parameters = "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
+    arguments = {"model": model, "dynamics": dynamics, **parts["initial"].value, **parts["run"].value}
+    return cls(arguments, None if settings is None else settings.value, parameters, kept)
+
+
+@dataclass
+class Point:
+    """One point.
+
+    Attributes
+    ----------
+    arguments : dict
+        Model, dynamics, m0, t_max, steps, save_at and events.
+    settings : object
+        The integrator (None: the default), or the arguments of the simulation.
+    parameters : str
+        Canonical JSON of all that and of what is kept.
+    kept : Kept
+    """
+
+    arguments: dict
+    settings: object
+    parameters: str
+    kept: Kept
+
+    @property
+    def id(self):
+        """Hash of the parameters."""
+        return hashlib.sha256(self.parameters.encode()).hexdigest()[:32]
+
+    @property
+    def events(self):
+        """Events of the plan."""
+        return self.arguments["events"] or ()
+
+    def compute(self, store, every, time_limit):
+        """Solve it and keep what is asked for.
+
+        Returns
+        -------
+        Record
+
+        Raises
+        ------
+        PointStoppedError
+        OSError
+            If a file cannot be written.
+        """
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            solution, status, message = self._outcome(store.checkpoint_path(self.id), every, time_limit)
+        message = "; warning: ".join(dict.fromkeys([message, *(str(w.message) for w in caught)]))
+        values, curves = ({}, {}) if solution is None else self._observed(solution, status)
+        if solution is not None and self.kept.solutions and status != "failed":
+            solution.save(store.solution_path(self.id), overwrite=True)
+        return Record(self.id, self.parameters, status, message, values, curves, json.dumps(provenance()))
+
+    def _outcome(self, checkpoint, every, time_limit):
+        """(solution or None, status, message)."""
+        try:
+            solution = self.solution(checkpoint, every, time_limit)
+        except SolverError as error:
+            return error.partial, "failed", str(error)
+        except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
+            return None, "failed", f"{type(error).__name__}: {error}"
+        if solution.status == "interrupted":
+            raise PointStoppedError(solution.message)
+        return solution, solution.status, solution.message
+
+    def _observed(self, solution, status):
+        """Numbers and curves of a solution."""
+        scalars = self.kept.of(solution.scalars)
+        end = float(solution.t[-1])
+        values = {"seconds": solution.stats.get("seconds", math.nan), "t_final": end}
+        values |= {f"{name}_final": float(y[-1]) for name, y in scalars.items()}
+        errors = self.kept.of(solution.stats.get("error") or {})
+        values |= {f"{name}_error": float(error) for name, error in errors.items() if error is not None}
+        sampled = {k: v for k, v in self.kept.of(solution.stderr).items() if v.ndim == 1}
+        values |= {f"{name}_stderr": float(v[-1]) for name, v in sampled.items()}
+        for k, event in enumerate(self.events):
+            values[f"escape_time:{k}"], values[f"escape_time_error:{k}"] = first_crossing(solution, event, status)
+        return values, self._curves(solution, scalars, end)
+
+    def _curves(self, solution, scalars, end):
+        if self.kept.curves is None:
+            return {}
+        times = np.array(self.kept.curves)
+        inside = times <= end * (1 + 1e-12)
+        curves = {name: np.full(len(times), math.nan) for name in scalars}
+        for name, curve in curves.items():
+            curve[inside] = solution.interpolate(name, times[inside])
+        return curves
+
+
+def first_crossing(solution, event, status):
+    """(time, its error) of an event; inf if it did not happen, nan if the run ended before it could."""
+    found = [o for o in solution.events if o.event == event]
+    if found:
+        return found[0].time, math.nan if found[0].error is None else found[0].error
+    return (math.inf if status == "finished" else math.nan), math.nan
+
+
+class SolvePoint(Point):
+    """A call of ``solve``."""
+
+    def _problem(self, integrator):
+        return Problem.checked(**self.arguments, integrator=integrator)
+
+    def _first_choice(self):
+        """The integrator, or that of the default which costs nothing to find."""
+        kinds = specs.integrator_kinds(self.arguments["model"], self.arguments["dynamics"])
+        return self.settings or INTEGRATORS[kinds[0]]()
+
+    @property
+    def names(self):
+        """Names of the scalars."""
+        return self._problem(self._first_choice()).equations.names
+
+    def cost(self):
+        """(seconds, bytes), both rough.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the point makes no sense.
+        """
+        problem = self._problem(self._first_choice())
+        cost = problem.estimate()
+        if self.settings is None and cost["seconds"] > SHORT_RUN:
+            for kind in specs.integrator_kinds(problem.model, problem.dynamics)[1:]:
+                with contextlib.suppress(ValueError):  # it does not apply
+                    cost = self._problem(INTEGRATORS[kind]()).estimate()
+        return cost["seconds"], cost["bytes"]
+
+    def solution(self, path, every, time_limit):
+        """Solve, or go on from the checkpoint of an earlier attempt."""
+        if any(file.exists() for file in generations(path)):
+            with contextlib.suppress(FileFormatError):  # damaged: start anew
+                return resume(path, every=every, time_limit=time_limit, progress=False)
+            for file in generations(path):
+                file.unlink(missing_ok=True)
+        checkpoint = Checkpoint(path, every, time_limit, at_end=False)
+        return solve(**self.arguments, integrator=self.settings, checkpoint=checkpoint, progress=False)
+
+
+class UninterruptedPoint(Point):
+    """A point without checkpoints; its events are looked for afterwards."""
+
+    def _observed(self, solution, status):
+        t = solution.t
+        for event in self.events:
+            y = solution.scalars[event.name]
+            found = find_crossings(t, y, event.level, lambda x, y=y: np.interp(x, t, y), event.direction)
+            solution.events += [Occurrence(event, *at) for at in found]
+        return super()._observed(solution, status)
+
+    def _check_events(self):
+        for event in self.events:
+            if event.name not in self.names:
+                allowed = ", ".join(self.names)
+                raise ValueError(f"events: name = {event.name!r} is not allowed: choose one of {allowed}")
+
+
+class EvolutionPoint(UninterruptedPoint):
+    """A state evolution of AMP."""
+
+    @property
+    def names(self):
+        """Names of the scalars."""
+        planted = self.arguments["model"].kind == "spiked-matrix-tensor"
+        return ["m", "mse", *(["V", "c", "energy"] if planted else [])]
+
+    def _steps(self):
+        steps = EVOLUTION_STEPS if self.arguments["steps"] is None else self.arguments["steps"]
+        return check_duration(self.arguments["dynamics"], self.arguments["t_max"], steps)[1]
+
+    def cost(self):
+        """(seconds, bytes), both rough.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the point makes no sense.
+        """
+        amp.check_evolution(self.arguments["model"], self.arguments["dynamics"].estimator, self.arguments["m0"])
+        self._check_events()
+        return EVOLUTION_SECONDS, 100 * self._steps()
+
+    def solution(self, path, every, time_limit):
+        """The trajectory as a solution."""
+        began = time.monotonic()
+        a = self.arguments
+        run = amp.state_evolution(a["model"], a["dynamics"].estimator, m0=a["m0"], steps=self._steps())
+        scalars = {name: getattr(run, name) for name in self.names}
+        spec = {"initial": {"m0": a["m0"]}}
+        message = "not at the fixed point yet" if run.iterations is None else "the fixed point was reached"
+        stats = {"seconds": time.monotonic() - began}
+        t = np.arange(len(run.m), dtype=float)
+        return Solution(t, scalars, None, None, a["model"], a["dynamics"], None, spec, "finished", message, stats)
+
+
+class SimulationPoint(UninterruptedPoint):
+    """A finite-N simulation."""
+
+    def _call(self):
+        """Keyword arguments of ``simulate``."""
+        if self.arguments["save_at"] is not None:
+            raise ValueError("save_at is not allowed for a simulation: it records C at its own times")
+        return {k: v for k, v in self.arguments.items() if k not in ("save_at", "events")} | self.settings
+
+    def _plan(self):
+        given = inspect.signature(simulate).bind(**self._call())
+        given.apply_defaults()
+        return planned(**{name: value for name, value in given.arguments.items() if name != "progress"})
+
+    @property
+    def names(self):
+        """Names of the scalars."""
+        return self._plan().names
+
+    def cost(self):
+        """(seconds, bytes), both rough.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the point makes no sense.
+        """
+        plan = self._plan()
+        self._check_events()
+        return 1e-10 * plan.bytes * plan.steps * plan.samples, plan.bytes
+
+    def solution(self, path, every, time_limit):
+        """Simulate."""
+        return simulate(**self._call(), progress=False)

@@ -1,0 +1,360 @@
+"""Scan directories: the plan, one file per finished point, packs of many, locks.
+
+A point's file is written once, under a temporary name and then renamed; nothing is ever appended.  Many
+single files are copied into a pack, which is complete before they are removed.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import FileFormatError
+from ..storage import SCHEMA, check_writable, generations, open_file, release, write_bytes
+from .grid import Scan
+
+PACK = 1000  # single files that are put into one
+STATUS = {"missing": 0, "finished": 1, "event": 2, "failed": 3}
+TEXTS = ("message", "parameters", "info")
+FINISHED, FAILED, PACKED = ".h5", ".failed.h5", ".pack.h5"
+PRESENCE = 0  # byte of the lock file that every runner shares; the others belong to points
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+_lock_files = {}
+
+
+@dataclass
+class Table:
+    """Outcomes of several points, by columns.
+
+    Attributes
+    ----------
+    ids : (n,) bytes
+    status : (n,) int8
+    texts : dict of str to (n,) bytes
+        "message", "parameters" and "info".
+    names : list of str
+        Of the columns of ``values``.
+    values : (n, k) float64
+    curve_names : list of str
+    curves : (n, c, times) float64
+    """
+
+    ids: np.ndarray
+    status: np.ndarray
+    texts: dict
+    names: list
+    values: np.ndarray
+    curve_names: list
+    curves: np.ndarray
+
+    @classmethod
+    def of(cls, records):
+        """The table of a list of records."""
+        names = list(dict.fromkeys(name for r in records for name in r.values))
+        curve_names = list(dict.fromkeys(name for r in records for name in r.curves))
+        times = max((len(y) for r in records for y in r.curves.values()), default=0)
+        curves = np.full((len(records), len(curve_names), times), np.nan)
+        for i, r in enumerate(records):
+            for name, y in r.curves.items():
+                curves[i, curve_names.index(name)] = y
+        return cls(
+            np.array([r.id for r in records], dtype="S32"),
+            np.array([STATUS[r.status] for r in records], dtype="i1"),
+            {
+                name: np.array([getattr(r, name).encode() for r in records])
+                for name in ("message", "parameters", "info")
+            },
+            names,
+            np.array([[r.values.get(name, np.nan) for name in names] for r in records]).reshape(len(records), -1),
+            curve_names,
+            curves,
+        )
+
+    @classmethod
+    def joined(cls, tables):
+        """One table of several."""
+        names = list(dict.fromkeys(name for t in tables for name in t.names))
+        curve_names = list(dict.fromkeys(name for t in tables for name in t.curve_names))
+        times = max(t.curves.shape[2] for t in tables)
+        values, curves = [], []
+        for t in tables:
+            n = len(t.ids)
+            values.append(np.full((n, len(names)), np.nan))
+            values[-1][:, [names.index(name) for name in t.names]] = t.values
+            curves.append(np.full((n, len(curve_names), times), np.nan))
+            if t.curve_names:
+                curves[-1][:, [curve_names.index(name) for name in t.curve_names]] = t.curves
+        texts = {name: np.concatenate([t.texts[name] for t in tables]) for name in tables[0].texts}
+        ids, status = (np.concatenate([getattr(t, name) for t in tables]) for name in ("ids", "status"))
+        return cls(ids, status, texts, names, np.concatenate(values), curve_names, np.concatenate(curves))
+
+    def rows(self, chosen):
+        """Those rows."""
+        texts = {name: column[chosen] for name, column in self.texts.items()}
+        columns = (self.ids[chosen], self.status[chosen], texts, self.names, self.values[chosen])
+        return Table(*columns, self.curve_names, self.curves[chosen])
+
+    def image(self):
+        """The bytes of an HDF5 file of it."""
+        import h5py
+
+        # HDF5 does not recover from a full disk; a file in memory is written in one go or not at all
+        name = f"points-{threading.get_ident()}"  # no two files of one name may be open
+        with h5py.File(name, "w", driver="core", backing_store=False) as f:
+            f.attrs["format"] = "dmft-points"
+            f.attrs["dmft_schema"] = SCHEMA
+            f.attrs["dmft_version"] = release("dmft")
+            f.attrs["names"] = json.dumps(self.names)
+            f.attrs["curve_names"] = json.dumps(self.curve_names)
+            packed = {"compression": "gzip", "compression_opts": 1} if len(self.ids) > 1 else {}
+            columns = {"id": self.ids, "status": self.status, "values": self.values, **self.texts}
+            for name, column in (columns | {"curves": self.curves}).items():
+                f.create_dataset(name, data=column, **(packed if column.size else {}))
+            f.flush()
+            return f.id.get_file_image()
+
+    @classmethod
+    def read(cls, path):
+        """Read a file of points."""
+        with open_file(path, ("dmft-points",)) as f:
+            names, curve_names = (json.loads(f.attrs[key]) for key in ("names", "curve_names"))
+            texts = {name: f[name][:] for name in TEXTS}
+            return cls(f["id"][:], f["status"][:], texts, names, f["values"][:], curve_names, f["curves"][:])
+
+
+class Store:
+    """The directory of a scan."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self.points = self.directory / "points"
+        self.packs = {}  # ids and status of every pack that was read: {name: (ids, status)}
+
+    # --- places
+
+    def checkpoint_path(self, name):
+        """Checkpoint of a point."""
+        return self.directory / "checkpoints" / f"{name}.ckpt"
+
+    def solution_path(self, name):
+        """Full solution of a point."""
+        return self.directory / "solutions" / f"{name}.h5"
+
+    # --- the plan
+
+    def header(self):
+        """Content of scan.json; None in a directory that is not one of a scan."""
+        try:
+            return json.loads((self.directory / "scan.json").read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except json.JSONDecodeError as error:
+            raise FileFormatError(f"{self.directory}/scan.json is damaged: {error}") from None
+
+    def plan(self):
+        """The scan of the directory.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not the directory of a scan.
+        FileFormatError
+            If the plan was changed by hand.
+        """
+        header = self.header()
+        if header is None:
+            raise FileNotFoundError(f"{self.directory} is not the directory of a scan: it has no scan.json")
+        if header["dmft_schema"] > SCHEMA:
+            raise FileFormatError(
+                f"{self.directory} has schema {header['dmft_schema']}, this version reads up to {SCHEMA}: "
+                f"install dmft {header['dmft_version']} or newer"
+            )
+        scan = Scan.read(self.directory / "plan.toml")
+        if scan.sha256 != header["plan_sha256"]:
+            raise FileFormatError(
+                f"{self.directory}/plan.toml is not the plan that was started: give the changed plan to "
+                "dmft scan run with --update"
+            )
+        return scan
+
+    def check_plan(self, scan, update):
+        """Refuse a directory that belongs to something else; nothing is written."""
+        if self.directory.exists() and not self.directory.is_dir():
+            raise NotADirectoryError(f"{self.directory} is a file: give the name of a directory")
+        header = self.header()
+        if header is not None and header["plan_sha256"] != scan.sha256 and not update:
+            raise ValueError(
+                f"{self.directory} belongs to another plan: choose another directory, or update=True (--update) "
+                "to take this one and keep what is finished"
+            )
+        if header is None and self.directory.is_dir():
+            ours = {"plan.toml", "lock", "points", "checkpoints", "solutions", "logs"}
+            foreign = [f.name for f in self.directory.iterdir() if f.name not in ours and not f.name.startswith(".")]
+            if foreign:
+                raise ValueError(f"{self.directory} is not empty and not the directory of a scan ({foreign[0]})")
+
+    def create(self, scan, update):
+        """Write the plan into the directory, the old one is kept beside it."""
+        parent = next(p for p in (self.directory, *self.directory.absolute().parents) if p.exists())
+        check_writable(parent / "plan.toml")
+        for name in ("points", "checkpoints", "solutions"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        header = self.header()
+        if header is not None and header["plan_sha256"] == scan.sha256 and not update:
+            return
+        if header is not None:
+            old = (self.directory / "plan.toml").read_bytes()
+            write_bytes(self.directory / f"plan-{hashlib.sha256(old).hexdigest()[:8]}.toml", old)
+        write_bytes(self.directory / "plan.toml", scan.text().encode())
+        new = {"format": "dmft-scan-directory", "dmft_schema": SCHEMA, "dmft_version": release("dmft")}
+        write_bytes(self.directory / "scan.json", json.dumps({**new, "plan_sha256": scan.sha256}).encode())
+
+    # --- locks: bytes of one file, which the kernel frees when a process ends, however it ends
+
+    def _lock_file(self):
+        """The lock file, opened once per process: closing it would drop every lock the process holds on it."""
+        path = self.directory.resolve() / "lock"
+        file = _lock_files.get(path)
+        if file is None or not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            file = _lock_files[path] = open(path, "a+b")  # noqa: SIM115
+        return file
+
+    def _lock(self, kind, byte):
+        """Lock a byte, or not: True, False if another process has it, None on file systems without locks."""
+        try:
+            fcntl.lockf(self._lock_file(), kind, 1, byte)
+        except OSError as error:
+            if error.errno in UNSUPPORTED:
+                return None
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        return True
+
+    def enter(self):
+        """Be present as a runner until the process ends; the only one cleans up first."""
+        if self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, PRESENCE):
+            self._sweep()
+        self._lock(fcntl.LOCK_SH, PRESENCE)
+
+    def leave(self):
+        """The runner is done."""
+        self._lock(fcntl.LOCK_UN, PRESENCE)
+
+    @contextlib.contextmanager
+    def claim(self, name):
+        """Hold a point while it is computed; yields False if another process does."""
+        byte = 1 + int(name[:15], 16)
+        mine = self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, byte) is not False
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._lock(fcntl.LOCK_UN, byte)
+
+    def _sweep(self):
+        """Remove what killed runners of this node left: temporary files, checkpoints of finished points."""
+        for folder in (self.directory, self.points, self.directory / "checkpoints", self.directory / "solutions"):
+            for file in folder.glob(f".*.{platform.node()}.*.tmp"):
+                file.unlink(missing_ok=True)
+        for file in (self.directory / "checkpoints").glob("*.ckpt*"):
+            if self.has(file.name.split(".")[0]):
+                file.unlink(missing_ok=True)
+
+    # --- outcomes
+
+    def _names(self, suffix):
+        """Names of the files in points/ that end so."""
+        names = [n for n in os.listdir(self.points) if n.endswith(suffix) and not n.startswith(".")]
+        return [n for n in names if suffix != FINISHED or not n.endswith((FAILED, PACKED))]
+
+    def _packed(self):
+        """(ids, status) of every pack."""
+        names = self._names(PACKED)
+        for name in names:
+            if name not in self.packs:
+                with open_file(self.points / name, ("dmft-points",)) as f:
+                    self.packs[name] = (f["id"][:], f["status"][:])
+        return [self.packs[name] for name in names]
+
+    def has(self, name, failed=False):
+        """Whether a point is finished (or, if asked, failed)."""
+        if (self.points / f"{name}{FINISHED}").exists():
+            return True
+        if failed and (self.points / f"{name}{FAILED}").exists():
+            return True
+        ranks = (STATUS["finished"], STATUS["event"], *([STATUS["failed"]] if failed else []))
+        return any(np.any(np.isin(status[ids == name.encode()], ranks)) for ids, status in self._packed())
+
+    def outcomes(self):
+        """(finished, failed): arrays of ids."""
+        # single files first: what is packed in between is then seen in the pack
+        finished, failed = ([n.removesuffix(s).encode() for n in self._names(s)] for s in (FINISHED, FAILED))
+        packs = self._packed()
+        finished = [np.array(finished, dtype="S32"), *(ids[status != STATUS["failed"]] for ids, status in packs)]
+        failed = [np.array(failed, dtype="S32"), *(ids[status == STATUS["failed"]] for ids, status in packs)]
+        finished, failed = np.unique(np.concatenate(finished)), np.unique(np.concatenate(failed))
+        return finished, np.setdiff1d(failed, finished)
+
+    def write(self, record):
+        """Write the outcome of a point; a finished one replaces the failed one."""
+        failed = self.points / f"{record.id}{FAILED}"
+        path = failed if record.status == "failed" else self.points / f"{record.id}{FINISHED}"
+        write_bytes(path, Table.of([record]).image())
+        if path != failed:
+            failed.unlink(missing_ok=True)
+        for file in generations(self.checkpoint_path(record.id)):
+            file.unlink(missing_ok=True)
+
+    def pack(self):
+        """Put single files into packs if there are many."""
+        for suffix in (FINISHED, FAILED):
+            names = sorted(self._names(suffix))
+            for lo in range(0, len(names) - PACK + 1, PACK):
+                self._pack(names[lo : lo + PACK])
+
+    def _pack(self, names):
+        tables = []
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # another runner packs them too
+                tables.append(Table.read(self.points / name))
+        if len(tables) == len(names):
+            table = Table.joined(tables)
+            digest = hashlib.sha256(b"".join(table.ids) + table.status.tobytes()).hexdigest()[:32]
+            write_bytes(self.points / f"{digest}{PACKED}", table.image())
+            for name in names:
+                (self.points / name).unlink(missing_ok=True)
+
+    def tables(self):
+        """Outcomes as tables; finished ones come after failed ones and overrule them."""
+        for failed in (True, False):
+            for name in self._names(FAILED if failed else FINISHED):
+                with contextlib.suppress(FileNotFoundError):  # packed or replaced meanwhile: it is met below
+                    yield Table.read(self.points / name)
+            for name in self._names(PACKED):
+                table = Table.read(self.points / name)
+                chosen = (table.status == STATUS["failed"]) == failed
+                if chosen.any():
+                    yield table.rows(chosen)
+
+    def messages(self, ids):
+        """Messages of those points that failed: {id: message}."""
+        out = {}
+        for name in self._names(FAILED):
+            with contextlib.suppress(FileNotFoundError):  # packed or replaced meanwhile
+                table = Table.read(self.points / name)
+                out.update(zip(table.ids, table.texts["message"], strict=True))
+        for name in self._names(PACKED):
+            table = Table.read(self.points / name)
+            failed = table.rows(table.status == STATUS["failed"])
+            out = {**dict(zip(failed.ids, failed.texts["message"], strict=True)), **out}
+        return {name: out[name].decode() for name in ids if name in out}
