@@ -7,6 +7,7 @@ import os
 import platform
 import tempfile
 import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,7 @@ LONG_NAMES = {
 }
 
 
+@cache
 def release(name):
     """Version of an installed distribution."""
     from importlib.metadata import PackageNotFoundError, version
