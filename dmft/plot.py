@@ -7,17 +7,32 @@ from textwrap import wrap
 import numpy as np
 
 from . import _check
+from .figures import LINE_LABELS, new_figure
+from .scan_plot import along, curves, heat_map
+
+__all__ = [
+    "KINDS",
+    "along",
+    "complexity",
+    "correlation",
+    "curves",
+    "energy",
+    "fdt",
+    "free_entropy",
+    "heat_map",
+    "losses",
+    "make",
+    "multiplier",
+    "overlap",
+    "overview",
+    "phase_diagram",
+    "plotted_axis",
+    "response",
+    "state_evolution",
+    "waiting_times",
+]
 
 KINDS = ("overview", "overlap", "energy", "losses", "multiplier", "correlation", "response", "fdt")
-
-
-def _figure(width=6.0, height=4.0, columns=1, rows=1):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("plots need matplotlib: pip install 'dmft[plot]'") from None
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def _short(thing):
@@ -41,7 +56,7 @@ def _title(figure, solution):
 
 def _single(solution):
     """Figure with one panel, titled when it shows a single solution."""
-    figure, ((axes,),) = _figure()
+    figure, ((axes,),) = new_figure()
     solutions = _named(solution)
     if len(solutions) == 1:
         _title(figure, next(iter(solutions.values())))
@@ -281,7 +296,7 @@ def fdt(solution, t=None):
 
 def overview(solution, *, log_t=False):
     """m, energy (or the losses), mu, C, R and the parametric plot (or the error) of one solution."""
-    figure, axes = _figure(12.0, 6.8, 3, 2)
+    figure, axes = new_figure(12.0, 6.8, 3, 2)
     _title(figure, solution)
     if solution.model.planted:
         _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
@@ -317,17 +332,6 @@ def make(solution, kind="overview"):
 
 # --- closed forms ------------------------------------------------------------------------------
 
-LINE_LABELS = {
-    "amp": "Bayes AMP leaves m = 0",
-    "amp_high": "Bayes AMP, high overlap",
-    "information_theoretic": "information-theoretic",
-    "upper_spinodal": "upper spinodal",
-    "ml_amp": "maximum-likelihood AMP",
-    "gradient_flow": "gradient flow",
-    "langevin": "Langevin, T = 1",
-    "trivialization": "landscape trivialises",
-}
-
 
 def plotted_axis(deltap):
     """The finite values of Delta_p in order, at least two."""
@@ -360,7 +364,7 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
 
     deltap = np.geomspace(0.05, 10.0, 200) if deltap is None else plotted_axis(deltap)
     lines = thresholds.lines(p, deltap)
-    figure, ((axes,),) = _figure(7.0, 5.0)
+    figure, ((axes,),) = new_figure(7.0, 5.0)
     signal = {name: 1.0 / lines[name] for name in lines if name in LINE_LABELS}  # 1/inf = 0
     top = 1.15 * max(float(np.max(signal["trivialization"][deltap >= np.median(deltap)])), 1.5)
     possible = np.minimum(1.0, signal["information_theoretic"])
@@ -402,7 +406,7 @@ def complexity(model, *, energies=True):
     m = np.linspace(-0.995, 0.995, 400) if model.planted else np.zeros(1)
     if not model.planted:
         return _complexity_of_energy(model)
-    figure, ((left, *right),) = _figure(11.0 if energies else 6.0, 4.2, 2 if energies else 1)
+    figure, ((left, *right),) = new_figure(11.0 if energies else 6.0, 4.2, 2 if energies else 1)
     figure.suptitle(_short(model), fontsize=9)
     for kind, label in (
         ("all", "all critical points"),
@@ -451,7 +455,7 @@ def _complexity_of_energy(model):
     """Sigma(e) of a model without signal."""
     from . import landscape
 
-    figure, ((axes,),) = _figure()
+    figure, ((axes,),) = new_figure()
     figure.suptitle(_short(model), fontsize=9)
     center = landscape.most_numerous(model, 0.0).energy
     e = np.linspace(1.25 * center, 0.6 * center, 600)
@@ -475,7 +479,7 @@ def state_evolution(run):
 
     _check.instance("run", run, (StateEvolution, Mapping), "a StateEvolution or a mapping {label: run}")
     runs = {"": run} if isinstance(run, StateEvolution) else dict(run)
-    figure, ((axes,),) = _figure()
+    figure, ((axes,),) = new_figure()
     for label, one in runs.items():
         if isinstance(one, StateEvolution):
             (line,) = axes.plot(one.t, one.m, "o-", ms=3, lw=1, label=label)
@@ -505,7 +509,7 @@ def free_entropy(models):
     models = {_short(models): models} if isinstance(models, SpikedMatrixTensor) else dict(models)
     if not models:
         raise ValueError("models = {} is not allowed: give at least one")
-    figure, ((axes,),) = _figure()
+    figure, ((axes,),) = new_figure()
     m = np.linspace(0.0, 0.999, 1000)
     for label, model in models.items():
         (line,) = axes.plot(m, amp.free_entropy(model, m), label=label)

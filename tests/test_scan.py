@@ -2,12 +2,14 @@
 
 import json
 import math
+import subprocess
 
 import numpy as np
 import pytest
 import xarray
 
 import dmft
+from dmft.cli import main
 from dmft.scan import execution, grid, slurm, store
 from dmft.scan.points import Record
 from dmft.scan.store import Store, Table
@@ -431,3 +433,120 @@ def test_a_plan_changed_by_hand_is_noticed(tmp_path):
     with pytest.raises(dmft.FileFormatError, match="not the plan that was started"):
         dmft.gather(tmp_path)
     assert small().run(tmp_path, workers=1, update=True).computed == 0
+
+
+PLAN = """
+model = {kind = "spiked-matrix-tensor", p = 3}
+dynamics = {kind = "amp"}
+initial = {m0 = 0.01}
+run = {steps = 20, events = [{name = "m", level = 0.1}]}
+[scan]
+model.delta2 = {start = 0.2, stop = 1.0, num = 3}
+model.deltap = [0.5, 1.0]
+curves = [0, 10, 20]
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.toml").write_text(PLAN)
+    return tmp_path
+
+
+def test_command_line(plan, capsys):
+    assert main(["scan", "plan", "plan.toml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["points"] == 6
+    assert main(["scan", "plan", "plan.toml"]) == 0
+    assert "6 points: model.delta2 (3), model.deltap (2)" in capsys.readouterr().out
+    assert not (plan / "d").exists()
+    assert main(["scan", "run", "plan.toml", "d", "--workers", "1", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["computed"], summary["finished"], summary["stopped"]) == (6, 6, "")
+    assert main(["scan", "status", "d"]) == 0
+    assert capsys.readouterr().out == "6 points: 6 finished, 0 failed, 0 missing\n"
+    assert main(["scan", "gather", "d"]) == 0
+    assert main(["scan", "gather", "d"]) == 0  # made anew at will
+    assert main(["scan", "gather", "d", "-o", "all.h5"]) == 0
+    assert main(["scan", "gather", "d", "-o", "all.h5"]) == 2
+    assert "all.h5 exists" in capsys.readouterr().err
+    assert main(["scan", "retry", "d", "--quiet"]) == 0
+    with xarray.open_dataset("all.h5", engine="h5netcdf") as data:
+        assert data.sizes == {"delta2": 3, "deltap": 2, "t": 3}
+
+
+def test_plots_of_scans_on_the_command_line(plan, capsys):
+    main(["scan", "run", "plan.toml", "d", "--workers", "1", "--quiet"])
+    main(["scan", "gather", "d", "--quiet"])
+    assert main(["plot", "d/gathered.h5"]) == 0
+    assert main(["plot", "d/gathered.h5", "--kind", "along", "--variable", "m_final", "-o", "along.pdf"]) == 0
+    assert main(["plot", "d/gathered.h5", "--kind", "curves", "--select", "deltap=1.0", "-o", "curves.svg"]) == 0
+    assert all((plan / name).stat().st_size > 5000 for name in ("d/gathered.png", "along.pdf", "curves.svg"))
+    capsys.readouterr()
+    assert main(["plot", "d/gathered.h5", "--kind", "fdt", "-o", "x.png"]) == 2
+    assert capsys.readouterr().err == "dmft plot: --kind 'fdt' is not allowed: choose one of heat-map, along, curves\n"
+    dmft.solve(MODEL, dmft.GradientFlow(), t_max=1.0).save("run.h5")
+    assert main(["plot", "run.h5", "--select", "deltap=1.0"]) == 2
+    assert "for gathered scans" in capsys.readouterr().err
+
+
+def test_script_for_slurm(plan, capsys):
+    assert main(["scan", "slurm", "plan.toml", "a dir", "--tasks", "3", "--time", "01:00:00", "--memory", "4G"]) == 0
+    text = (plan / "a dir" / "submit.sh").read_text()
+    directory = f"'{plan / 'a dir'}'"
+    assert text.startswith("#!/bin/bash\n")
+    for line in (
+        "#SBATCH --array=0-2",
+        "#SBATCH --signal=USR1@120",
+        "#SBATCH --mem=4G",
+        f"#SBATCH --chdir={directory}",
+        f"#SBATCH --output='{plan / 'a dir'}/logs/%A_%a.log'",
+    ):
+        assert line in text.splitlines()
+    assert f'{directory} --task "$SLURM_ARRAY_TASK_ID" --of 3' in text
+    assert subprocess.run(["bash", "-n", plan / "a dir" / "submit.sh"], check=False).returncode == 0
+    assert (plan / "a dir" / "logs").is_dir()
+    assert "sbatch" in capsys.readouterr().err
+    assert main(["scan", "run", "a dir/plan.toml", "a dir", "--task", "2", "--of", "3", "--quiet"]) == 0
+    assert dmft.scan.status("a dir").finished == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--tasks", "7", "--time", "10"], "--tasks 7"),
+        (["--tasks", "2", "--time", "soon"], "time = 'soon'"),
+        (["--tasks", "2", "--time", "1", "--signal-before", "60"], "signal_before = 60"),
+        (["--tasks", "2", "--time", "10", "--partition", "a\nb"], "partition"),
+    ],
+)
+def test_bad_scripts_for_slurm(plan, capsys, flags, words):
+    assert main(["scan", "slurm", "plan.toml", "d", *flags]) == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (plan / "d").exists()
+
+
+def test_failed_points_are_exit_code_3(plan, capsys):
+    (plan / "fail.toml").write_text("""
+    [model]
+    kind = "spiked-matrix-tensor"
+    p = 3
+    delta2 = 1.0
+    deltap = 1.0
+    constraint = {kind = "soft-sphere", strength = 10.0}
+    [dynamics]
+    kind = "gradient-descent"
+    [initial]
+    m0 = 0.1
+    [run]
+    steps = 200
+    [scan]
+    dynamics.learning_rate = [0.01, 5.0]
+    """)
+    assert main(["scan", "run", "fail.toml", "d", "--workers", "1"]) == 3
+    assert "failed: learning_rate = 5: " in capsys.readouterr().err
+    assert main(["scan", "status", "d"]) == 0
+    assert "1 finished, 1 failed" in capsys.readouterr().out
+    assert main(["scan", "retry", "d", "--quiet"]) == 3

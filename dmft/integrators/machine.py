@@ -23,6 +23,14 @@ def usable_threads(threads):
     return 1 if _forked else threads
 
 
+def usable_cores():
+    """Cores that this process may use: what Slurm allots to a task, else its affinity."""
+    allotted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if allotted.isdigit():
+        return int(allotted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def single_threaded_blas():
     """Context factory in which BLAS uses one thread, where threads of our own are at work.
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import _check
 from .. import progress as progress_meter
-from ..integrators.machine import available_memory, single_threaded_blas
+from ..integrators.machine import available_memory, single_threaded_blas, usable_cores
 from ..solve import Signals
 from .points import PointStoppedError, Record, UninterruptedPoint
 from .store import PACK, STATUS, Store
@@ -380,7 +380,7 @@ def run(
     store.check_plan(scan, update)
     seconds, memory = scan.check(meter)
     own = np.argsort(-seconds, kind="stable")[slice(*share)]
-    workers = len(os.sched_getaffinity(0)) if workers is None and task is None else workers or 1
+    workers = usable_cores() if workers is None and task is None else workers or 1
     if executor is None:
         _check_memory(memory[own], workers)
     store.create(scan, update)
@@ -390,7 +390,7 @@ def run(
             str(store.directory.absolute()), scan.sha256, retry, limits["every"], now + limits["time_limit"], now
         )
         if tasks is not None:
-            runner.stopped = share_out(executor, work, tasks)
+            runner.computed, runner.stopped = share_out(executor, work, tasks)
         else:
             way = on_executor(executor) if executor is not None else in_pool(workers) if workers > 1 else here
             runner.run(way, work, alone=task is None)
@@ -545,11 +545,11 @@ class Share:
 
     def __call__(self, work, task, of):
         scan, store = opened(work.directory, work.sha256)
-        left = work.deadline - time.time()
+        left = max(work.deadline - time.time(), POLL)
         done = run(
             scan, store.directory, task=task, of=of, time_limit=left, every=work.every, retry=work.retry, progress=False
         )
-        return done.stopped
+        return done
 
     def checkpoint(self, *args):
         """Called by submitit before a job ends too early: the share is submitted again and goes on."""
@@ -559,6 +559,7 @@ class Share:
 
 
 def share_out(executor, work, tasks):
-    """Submit every share and wait; why one of them stopped early, or empty."""
+    """Submit every share and wait; how many points were computed, and why one share stopped early."""
     futures = [executor.submit(Share(), work, task, tasks) for task in range(tasks)]
-    return next(filter(None, [future.result() for future in futures]), "")
+    shares = [future.result() for future in futures]
+    return sum(share.computed for share in shares), next((s.stopped for s in shares if s.stopped), "")

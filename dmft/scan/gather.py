@@ -23,6 +23,7 @@ NOTES = {
     "event": "scalar and level of the event",
     "dynamics": "dynamics",
 }
+UNTIL_FAILURE = ("seconds", "t_final")  # what is said of a failed point
 
 
 @dataclass
@@ -188,7 +189,10 @@ class Columns:
         self.status[points] = table.status[rows]
         self.message[points] = [text.decode() for text in table.texts["message"][rows]]
         for column, name in enumerate(table.names):
-            self._array(self.values, name, ())[points] = table.values[rows, column]
+            values = table.values[rows, column]
+            if name not in UNTIL_FAILURE:
+                values = np.where(table.status[rows] == STATUS["failed"], np.nan, values)
+            self._array(self.values, name, ())[points] = values
         for column, name in enumerate(table.curve_names):
             self._array(self.curves, name, (self.times,))[points] = table.curves[rows, column]
 
@@ -219,7 +223,8 @@ def gather(directory):
     -------
     xarray.Dataset
         Over the axes of the scan; docs/files.md lists its variables.  ``status`` is 0 where a point is missing
-        and 3 where it failed, numbers are NaN there.
+        and 3 where it failed; numbers are NaN there, but the curves, ``t_final`` and ``seconds`` of a failed
+        point go to where it failed.
 
     Raises
     ------

@@ -224,8 +224,8 @@ class Store:
         """The lock file, opened once per process: closing it would drop every lock the process holds on it."""
         path = self.directory.resolve() / "lock"
         file = _lock_files.get(path)
-        if file is None or not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            file = _lock_files[path] = open(path, "a+b")  # noqa: SIM115
+        if file is None or not path.exists() or not os.path.samestat(os.fstat(file), path.stat()):
+            file = _lock_files[path] = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         return file
 
     def _lock(self, kind, byte):
