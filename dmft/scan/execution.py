@@ -98,6 +98,7 @@ class Watch(Signals):
 
 
 _watch = None  # that of this process, if it is a runner or one of its workers
+_busy = False  # whether this worker process computes a point
 
 
 @cache
@@ -173,9 +174,6 @@ def _follow(stop):
             os._exit(1)
 
 
-_busy = False
-
-
 def in_worker(work, i):
     """A point in a worker process."""
     global _busy
@@ -184,6 +182,8 @@ def in_worker(work, i):
         return work(i)
     finally:
         _busy = False
+        if not multiprocessing.parent_process().is_alive():  # nobody to tell
+            os._exit(1)
 
 
 class Pool:
@@ -469,6 +469,7 @@ class Runner:
                 time.sleep(POLL)
             pending = busy if alone else []
             work = replace(work, retry=False)  # what failed just now is not tried again
+        self.store.pack()
         self.stopping()
 
     def stopping(self):

@@ -201,8 +201,10 @@ class Point:
             solution = self.solution(checkpoint, every, time_limit)
         except SolverError as error:
             return error.partial, "failed", str(error)
-        except (TypeError, ValueError, ArithmeticError, MemoryError) as error:
-            return None, "failed", f"{type(error).__name__}: {error}"
+        except (OSError, PointStoppedError):
+            raise
+        except Exception as error:  # whatever it is, it must not cost the other points
+            return None, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
         if solution.status == "interrupted":
             raise PointStoppedError(solution.message)
         return solution, solution.status, solution.message
