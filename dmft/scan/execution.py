@@ -155,9 +155,10 @@ class Work:
 # --- worker processes
 
 
-def start_worker(stop):
+def start_worker(directory, stop):
     """First call in a worker process: the end of the pipe ``stop`` asks it to stop."""
     global _watch
+    Store(directory).join()  # it may outlive the driver
     _watch = Watch()
     _watch.__enter__()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
@@ -189,10 +190,10 @@ def in_worker(work, i):
 class Pool:
     """Worker processes; one that dies costs the attempt at its point only."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, directory):
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise RuntimeError("a worker process runs the script again: put Scan.run under if __name__ == '__main__':")
-        self.workers = workers
+        self.workers, self.directory = workers, directory
         self.context = multiprocessing.get_context("spawn")  # forked processes cannot use OpenMP and hold open files
         self.receiver, self.sender = self.context.Pipe(duplex=False)
         self.executor = None
@@ -201,7 +202,8 @@ class Pool:
         """Start the processes, again after one has died."""
         for attempt in range(CRASHES):
             self.close()
-            self.executor = ProcessPoolExecutor(self.workers, self.context, start_worker, (self.receiver,))
+            arguments = (self.directory, self.receiver)
+            self.executor = ProcessPoolExecutor(self.workers, self.context, start_worker, arguments)
             try:
                 return self.executor.submit(os.getpid).result()
             except BrokenProcessPool:
@@ -301,7 +303,7 @@ def in_pool(workers):
     """In worker processes."""
 
     def outcomes(work, points, stopping):
-        pool = Pool(workers)
+        pool = Pool(workers, work.directory)
         try:
             yield from pool.outcomes(work, points, stopping)
         finally:

@@ -244,6 +244,10 @@ class Store:
         """Be present as a runner until the process ends; the only one cleans up first."""
         if self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, PRESENCE):
             self._sweep()
+        self.join()
+
+    def join(self):
+        """Be present beside other runners: nobody cleans up meanwhile."""
         self._lock(fcntl.LOCK_SH, PRESENCE)
 
     def leave(self):
