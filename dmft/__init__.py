@@ -3,6 +3,7 @@
 import importlib
 
 from . import plot, thresholds
+from .critical import EscapeFit, NoDivergenceError, Threshold, escape_fit, escape_threshold, threshold
 from .dynamics import (
     AMP,
     Annealing,
@@ -47,6 +48,7 @@ __all__ = [
     "Checkpoint",
     "Constant",
     "Crossing",
+    "EscapeFit",
     "ExactRecursion",
     "Exponential",
     "FileFormatError",
@@ -57,6 +59,7 @@ __all__ = [
     "LogTime",
     "MixedSpin",
     "Nesterov",
+    "NoDivergenceError",
     "PhaseRetrieval",
     "Piecewise",
     "Ridge",
@@ -70,10 +73,13 @@ __all__ = [
     "SpikedMatrixTensor",
     "Step",
     "StochasticGradientDescent",
+    "Threshold",
     "TwoTime",
     "UnderdampedLangevin",
     "UniformGrid",
     "amp",
+    "escape_fit",
+    "escape_threshold",
     "gather",
     "landscape",
     "load",
@@ -82,5 +88,6 @@ __all__ = [
     "scan",
     "simulate",
     "solve",
+    "threshold",
     "thresholds",
 ]

@@ -17,6 +17,7 @@ __all__ = [
     "correlation",
     "curves",
     "energy",
+    "escape",
     "fdt",
     "free_entropy",
     "heat_map",
@@ -524,4 +525,41 @@ def free_entropy(models):
     axes.set_xlabel("overlap m")
     axes.set_ylabel(r"$\Phi(m)$")
     axes.legend(fontsize=8)
+    return figure
+
+
+def escape(fit):
+    """Escape times (with several m0: growth times) against the distance from the critical value, with their fit.
+
+    Parameters
+    ----------
+    fit : EscapeFit
+        From ``escape_fit`` or ``escape_threshold``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, ((times, distances),) = new_figure(10.0, 4.0, columns=2)
+    x = np.sort(fit.x_fitted)
+    away = np.sign(x.mean() - fit.value)
+    ends = sorted((x[0] if away < 0 else x[-1], fit.value - away * 1e-3 * abs(fit.value - x.mean())))
+    line = np.linspace(*ends, 400)
+    times.plot(line, fit(line), color="0.5", label=f"exponent {fit.exponent:.3g}")
+    times.plot(fit.x_fitted, fit.time_fitted, "o", color="C0")
+    times.axvspan(*fit.interval, color="C1", alpha=0.4, lw=0, label="95 % interval of the fit")
+    times.axvline(fit.value, color="C1", lw=1, label=f"critical value {fit.value:.5g}")
+    if fit.m0_drift is not None:
+        tip = (fit.value + fit.m0_drift, 0.5)
+        times.annotate("", tip, (fit.value, 0.5), ("data", "axes fraction"), arrowprops={"arrowstyle": "->"})
+    times.set_yscale("log")
+    times.set_ylim(0.7 * fit.time_fitted.min(), 30 * fit.time_fitted.max())
+    times.set_xlabel("parameter")
+    times.legend()
+    law = np.log if fit.scale == "log" else np.asarray
+    distances.loglog(abs(law(line) - law(fit.value)), fit(line), color="0.5")
+    distances.loglog(abs(law(fit.x_fitted) - law(fit.value)), fit.time_fitted, "o", color="C0")
+    distances.set_xlabel("|log(parameter / critical value)|" if fit.scale == "log" else "|parameter - critical value|")
+    several = fit.m0 is not None and np.unique(fit.m0).size > 1
+    times.set_ylabel("time in which m grows by a factor e" if several else "escape time")
     return figure

@@ -10,11 +10,12 @@ import sys
 import warnings
 
 from ..storage import release
+from .amp import add_amp
 from .common import INTERRUPTED, OK, USAGE, Parser, UsageError
 from .files import add_info, add_plot
 from .scan import add_scan
 from .solve import add_resume, add_simulate, add_solve
-from .theory import add_amp, add_threshold
+from .threshold import add_threshold
 
 
 def build_parser():

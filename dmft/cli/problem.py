@@ -144,6 +144,29 @@ def add_problem(parser, dynamics):
     )
 
 
+def add_integrator(parser):
+    """Flags about how the equations are solved."""
+    group = parser.add_argument_group("integrator")
+    group.add_argument(
+        "--integrator",
+        choices=list(INTEGRATORS),
+        help="default: uniform-grid for continuous dynamics (log-time goes to very long times), exact-recursion for "
+        "discrete dynamics, sampled-paths for phase-retrieval",
+    )
+    group.add_argument("--dt", type=number, help="time step")
+    group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
+    group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
+    group.add_argument("--paths", type=int, help="sampled-paths: paths per scramble, default 32768")
+    group.add_argument("--scrambles", type=int, help="sampled-paths: independent runs, default 8")
+    group.add_argument("--seed", type=int, help="sampled-paths: default 0")
+    group.add_argument("--rank-tol", type=number, help="sampled-paths: part of a gradient that opens a direction")
+    group.add_argument("--max-rank", type=int, help="sampled-paths: number of directions there is memory for")
+    group.add_argument("--response-paths", type=int, help="sampled-paths: compute R from so many paths")
+    group.add_argument(
+        "--keep-paths", action="store_true", default=None, help="sampled-paths: write all paths to the file"
+    )
+
+
 def spec_of(args):
     """The spec from --spec and the flags, flags first."""
     spec = {}

@@ -8,7 +8,6 @@ from .. import plot
 from .. import spec as specs
 from ..dynamics import DYNAMICS, ESTIMATORS
 from ..errors import FileFormatError, SolverError
-from ..integrators import INTEGRATORS
 from ..simulation import simulate
 from ..solve import Checkpoint, estimate, resume, solve
 from ..storage import checkpoint_summary, generations, load, previous
@@ -28,7 +27,7 @@ from .common import (
     save_figure,
     say,
 )
-from .problem import add_problem, solve_spec, spec_of
+from .problem import add_integrator, add_problem, solve_spec, spec_of
 
 
 def add_solve(commands):
@@ -46,25 +45,7 @@ def add_solve(commands):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_problem(p, [kind for kind in DYNAMICS if kind != "amp"])
-    group = p.add_argument_group("integrator")
-    group.add_argument(
-        "--integrator",
-        choices=list(INTEGRATORS),
-        help="default: uniform-grid for continuous dynamics (log-time goes to very long times), exact-recursion for "
-        "discrete dynamics, sampled-paths for phase-retrieval",
-    )
-    group.add_argument("--dt", type=number, help="time step")
-    group.add_argument("--rtol", type=number, help="tolerance instead of a step, default 1e-6")
-    group.add_argument("--threads", type=int, help="threads of the kernel, default 1")
-    group.add_argument("--paths", type=int, help="sampled-paths: paths per scramble, default 32768")
-    group.add_argument("--scrambles", type=int, help="sampled-paths: independent runs, default 8")
-    group.add_argument("--seed", type=int, help="sampled-paths: default 0")
-    group.add_argument("--rank-tol", type=number, help="sampled-paths: part of a gradient that opens a direction")
-    group.add_argument("--max-rank", type=int, help="sampled-paths: number of directions there is memory for")
-    group.add_argument("--response-paths", type=int, help="sampled-paths: compute R from so many paths")
-    group.add_argument(
-        "--keep-paths", action="store_true", default=None, help="sampled-paths: write all paths to the file"
-    )
+    add_integrator(p)
     p.add_argument("--save-at", type=number_list, metavar="T1,T2,...", help="keep only these rows of C and R")
     p.add_argument(
         "--event",

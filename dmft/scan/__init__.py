@@ -1,7 +1,8 @@
 """Scans: many points, on a laptop or a cluster."""
 
 from .execution import ScanStatus, status
+from .fits import escape_fits
 from .gather import gather
 from .grid import Scan
 
-__all__ = ["Scan", "ScanStatus", "gather", "status"]
+__all__ = ["Scan", "ScanStatus", "escape_fits", "gather", "status"]

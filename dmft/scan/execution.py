@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
+from multiprocessing import resource_tracker
 
 import numpy as np
 
@@ -197,6 +198,10 @@ class Pool:
         self.context = multiprocessing.get_context("spawn")  # forked processes cannot use OpenMP and hold open files
         self.receiver, self.sender = self.context.Pipe(duplex=False)
         self.executor = None
+        # the helper process of multiprocessing does not know what to do with the signals of a Slurm step
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
     def start(self):
         """Start the processes, again after one has died."""
@@ -289,14 +294,28 @@ def on_executor(executor):
         while queue or outstanding:
             while queue and len(outstanding) < OUTSTANDING and not stopping():
                 outstanding.append(executor.submit(work, queue.popleft()))
-            if stopping():
-                queue.clear()
-                for future in outstanding:
-                    getattr(future, "cancel", bool)()
-                return
+            if not ready(outstanding[0], stopping):
+                return cancel(outstanding)
             yield outstanding.popleft().result()
 
     return outcomes
+
+
+def ready(future, stopping):
+    """Wait until a future is done, or, if it can tell whether it is, until it is time to stop; whether it is done."""
+    pause = 1e-3
+    while not getattr(future, "done", lambda: True)():
+        if stopping():
+            return False
+        time.sleep(pause)
+        pause = min(2 * pause, POLL)
+    return True
+
+
+def cancel(futures):
+    """Take back what has not begun."""
+    for future in futures:
+        getattr(future, "cancel", bool)()
 
 
 def in_pool(workers):
@@ -386,16 +405,16 @@ def run(
     if executor is None:
         _check_memory(memory[own], workers)
     store.create(scan, update)
-    with Runner(scan, store, own, seconds, retry, meter) as runner:
-        now = time.time()
-        work = Work(
-            str(store.directory.absolute()), scan.sha256, retry, limits["every"], now + limits["time_limit"], now
-        )
+    now = time.time()
+    deadline = now + limits["time_limit"]
+    work = Work(str(store.directory.absolute()), scan.sha256, retry, limits["every"], deadline, now)
+    with Runner(scan, store, own, seconds, work, meter) as runner:
         if tasks is not None:
-            runner.computed, runner.stopped = share_out(executor, work, tasks)
+            runner.computed, stopped = share_out(executor, work, tasks, runner.stopping)
+            runner.stopped = runner.stopped or stopped
         else:
             way = on_executor(executor) if executor is not None else in_pool(workers) if workers > 1 else here
-            runner.run(way, work, alone=task is None)
+            runner.run(way, alone=task is None)
     status = status_of(scan, store, own)
     status.computed, status.stopped, status.seconds = runner.computed, runner.stopped, time.monotonic() - began
     return status
@@ -434,8 +453,8 @@ def _check_memory(memory, workers):
 class Runner:
     """The driver's loop: which points are left, progress, and what stops it."""
 
-    def __init__(self, scan, store, own, seconds, retry, meter):
-        self.scan, self.store, self.meter, self.seconds, self.own, self.retry = scan, store, meter, seconds, own, retry
+    def __init__(self, scan, store, own, seconds, work, meter):
+        self.scan, self.store, self.own, self.seconds, self.work, self.meter = scan, store, own, seconds, work, meter
         self.watch = Watch()
         self.computed, self.failed, self.stopped = 0, 0, ""
 
@@ -456,15 +475,14 @@ class Runner:
     def pending(self):
         """Own points that are not finished, in their order."""
         finished, failed = self.store.outcomes()
-        done = finished if self.retry else np.union1d(finished, failed)
+        done = finished if self.work.retry else np.union1d(finished, failed)
         return self.own[~np.isin(self.scan.ids[self.own], done)].tolist()
 
-    def run(self, way, work, alone):
+    def run(self, way, alone):
         """Compute the points; ``alone``: also wait for those that other runners hold."""
         pending = self.pending()
         self.total = max(self.seconds[pending].sum(), 1e-300)
-        self.done, self.begun = 0.0, len(pending)
-        self.deadline = work.deadline
+        self.done, self.begun, work = 0.0, len(pending), self.work
         while pending and not self.stopped:
             busy = [o.point for o in way(work, pending, self.stopping) if self.note(o)]
             if busy and alone and not self.stopping():
@@ -478,7 +496,7 @@ class Runner:
         """Whether to stop; the reason is kept."""
         if not self.stopped and self.watch.caught:
             self.stopped = f"stopped by {self.watch.caught}"
-        if not self.stopped and time.time() > self.deadline:
+        if not self.stopped and time.time() > self.work.deadline:
             self.stopped = "stopped by the time limit"
         return bool(self.stopped)
 
@@ -561,8 +579,13 @@ class Share:
         return DelayedSubmission(self, *args)
 
 
-def share_out(executor, work, tasks):
-    """Submit every share and wait; how many points were computed, and why one share stopped early."""
+def share_out(executor, work, tasks, stopping):
+    """Submit every share and wait; how many points were computed, and why a share stopped early."""
     futures = [executor.submit(Share(), work, task, tasks) for task in range(tasks)]
-    shares = [future.result() for future in futures]
+    shares = []
+    for future in futures:
+        if not ready(future, stopping):
+            cancel(futures)
+            break
+        shares.append(future.result())
     return sum(share.computed for share in shares), next((s.stopped for s in shares if s.stopped), "")

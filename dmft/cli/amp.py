@@ -1,21 +1,17 @@
-"""dmft amp, threshold."""
+"""dmft amp."""
 
 import argparse
 import json
 from dataclasses import fields
 from pathlib import Path
 
-import numpy as np
-
 from .. import plot
 from .. import spec as specs
 from ..dynamics import ESTIMATORS
 from ..models import PhaseRetrieval, SpikedMatrixTensor
-from ..storage import save_table
 from .common import (
     OK,
     UsageError,
-    axis,
     check_figure,
     check_new,
     number,
@@ -43,32 +39,6 @@ def add_amp(commands):
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
     p.add_argument("--json", action="store_true", help="as JSON, with the trajectory")
     p.set_defaults(run=command_amp)
-
-
-def add_threshold(commands):
-    """The sub-command threshold, with lines."""
-    p = commands.add_parser("threshold", help="closed-form threshold lines", description="Threshold lines.")
-    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
-    p = kinds.add_parser(
-        "lines",
-        help="every line of the spiked matrix-tensor model",
-        description="Critical delta2 of every threshold line at the given values of deltap (CSV on stdout; inf: at "
-        "every delta2).",
-        epilog="example: dmft threshold lines --p 3 --deltap 0.1:10:50 -o lines.csv --plot lines.png",
-    )
-    p.add_argument("--p", type=int, required=True, help="order of the tensor, at least 3")
-    p.add_argument(
-        "--deltap",
-        type=axis,
-        required=True,
-        metavar="START:STOP:NUM",
-        help="NUM values from START to STOP, logarithmically spaced; or a list D1,D2,...",
-    )
-    p.add_argument("-o", "--out", type=Path, metavar="FILE", help="table as .csv, .json or .h5 instead of stdout")
-    p.add_argument("--plot", type=Path, metavar="FIGURE", help="draw the phase diagram (.png, .pdf, .svg)")
-    p.add_argument("--overwrite", action="store_true", help="replace existing files")
-    p.add_argument("--json", action="store_true", help="JSON on stdout instead of CSV")
-    p.set_defaults(run=command_lines)
 
 
 def amp_model(args):
@@ -117,42 +87,3 @@ def command_amp(args):
     if args.plot is not None:
         save_figure(plot.state_evolution(run), args.plot)
     return OK
-
-
-def command_lines(args):
-    """dmft threshold lines"""
-    from .. import thresholds
-
-    formats = (".csv", ".json", ".h5")
-    if args.out is not None and args.out.suffix not in formats:
-        raise UsageError(f"{args.out}: unknown format {args.out.suffix!r}; allowed: {', '.join(formats)}")
-    check_new(args, args.out, args.plot)
-    if args.plot is not None:
-        check_figure(args.plot)
-        plot.plotted_axis(args.deltap)
-    table = {"deltap": np.array(args.deltap), **thresholds.lines(args.p, np.array(args.deltap))}
-    suffix = ".json" if args.json and args.out is None else ".csv" if args.out is None else args.out.suffix
-    if suffix == ".h5":
-        save_table(args.out, table, "deltap", {"p": args.p, "content": "critical delta2"}, args.overwrite)
-    else:
-        text = table_json(args.p, table) if suffix == ".json" else table_csv(table)
-        if args.out is None:
-            print(text)
-        else:
-            fresh = args.out.with_name(f".{args.out.name}.new")
-            fresh.write_text(text + "\n")
-            fresh.replace(args.out)
-    if args.plot is not None:
-        save_figure(plot.phase_diagram(args.p, table["deltap"]), args.plot)
-    return OK
-
-
-def table_csv(table):
-    """A table of columns, in full precision."""
-    rows = [",".join(table), *(",".join(map(repr, map(float, row))) for row in zip(*table.values(), strict=True))]
-    return "\n".join(rows)
-
-
-def table_json(p, table):
-    """The same as JSON; infinite numbers are the strings "inf"."""
-    return json.dumps({"p": p, **{name: [specs.plain(float(x)) for x in column] for name, column in table.items()}})

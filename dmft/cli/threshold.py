@@ -1,0 +1,303 @@
+"""dmft threshold."""
+
+import argparse
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from .. import plot
+from .. import spec as specs
+from ..critical import NoDivergenceError, escape_threshold, threshold
+from ..dynamics import DYNAMICS
+from ..storage import save_table
+from .common import (
+    FAILED,
+    OK,
+    UsageError,
+    axis,
+    check_figure,
+    check_new,
+    crossing,
+    number,
+    number_list,
+    save_figure,
+    say,
+)
+from .problem import add_dynamics, add_integrator, add_model, solve_spec
+
+
+def add_threshold(commands):
+    """The sub-command threshold with its own."""
+    p = commands.add_parser(
+        "threshold",
+        help="threshold lines in closed form, and numerical thresholds",
+        description="Thresholds: closed-form lines, bisection at a fixed horizon, divergence of escape times.",
+    )
+    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
+    for add in (add_lines, add_find, add_fit):
+        add(kinds)
+
+
+def add_lines(kinds):
+    """dmft threshold lines"""
+    p = kinds.add_parser(
+        "lines",
+        help="every line of the spiked matrix-tensor model",
+        description="Critical delta2 of every threshold line at the given values of deltap (CSV on stdout; inf: at "
+        "every delta2).",
+        epilog="example: dmft threshold lines --p 3 --deltap 0.1:10:50 -o lines.csv --plot lines.png",
+    )
+    p.add_argument("--p", type=int, required=True, help="order of the tensor, at least 3")
+    p.add_argument(
+        "--deltap",
+        type=axis,
+        required=True,
+        metavar="START:STOP:NUM",
+        help="NUM values from START to STOP, logarithmically spaced; or a list D1,D2,...",
+    )
+    p.add_argument("-o", "--out", type=Path, metavar="FILE", help="table as .csv, .json or .h5 instead of stdout")
+    p.add_argument("--plot", type=Path, metavar="FIGURE", help="draw the phase diagram (.png, .pdf, .svg)")
+    p.add_argument("--overwrite", action="store_true", help="replace existing files")
+    p.add_argument("--json", action="store_true", help="JSON on stdout instead of CSV")
+    p.set_defaults(run=command_lines)
+
+
+def add_find(kinds):
+    """dmft threshold find"""
+    p = kinds.add_parser(
+        "find",
+        help="where a dynamics begins to succeed",
+        description="The critical value of a parameter: by bisection at a fixed horizon (--bracket), or where the "
+        "escape times at some values diverge (--values).",
+        epilog="examples:\n"
+        "  dmft threshold find --p 3 --deltap 1 --dynamics gradient-flow --over delta2 --bracket 0.3 0.9 \\\n"
+        "      --t-max 100 --m0 1e-4\n"
+        "  dmft threshold find --p 3 --deltap 1 --dynamics gradient-flow --over delta2 --values 0.26:0.40:6 \\\n"
+        "      --m0 1e-3,1e-5,1e-7 --event m=0.1 --t-max 500 --scale log\n"
+        "  dmft threshold find --alpha 3 --learning-rate 0.02 --over alpha --bracket 2 8 --steps 100 \\\n"
+        "      --m0 0.2 --event m=0.6",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_model(p)
+    add_dynamics(p, [kind for kind in DYNAMICS if kind != "amp"])
+    p.add_argument("--spec", type=Path, metavar="FILE.toml", help="tables as in dmft solve; flags override")
+    p.add_argument("--t-max", type=number, help="horizon of continuous dynamics")
+    p.add_argument("--steps", type=int, help="horizon of discrete dynamics")
+    add_integrator(p)
+    group = p.add_argument_group("threshold")
+    group.add_argument("--over", required=True, metavar="NAME", help="parameter: delta2, alpha, temperature, m0, ...")
+    way = group.add_mutually_exclusive_group(required=True)
+    way.add_argument("--bracket", type=number, nargs=2, metavar=("A", "B"), help="success at one end only")
+    way.add_argument(
+        "--values",
+        type=linear_axis,
+        metavar="START:STOP:NUM",
+        help="escape times at NUM values; or a list V1,V2,...",
+    )
+    group.add_argument("--width", type=number, help="of the last bracket; default a thousandth of the first")
+    group.add_argument("--m0", type=number_list, metavar="M1,...", help="overlap of the start; with --values several")
+    group.add_argument(
+        "--event", dest="success", type=crossing, metavar="NAME=LEVEL", help="what counts as success; default m=0.5"
+    )
+    add_law(group)
+    add_report(p)
+    p.set_defaults(run=command_find, save_at=None, event=None, stop_at=None)
+
+
+def add_fit(kinds):
+    """dmft threshold fit"""
+    p = kinds.add_parser(
+        "fit",
+        help="where the escape times of a gathered scan diverge",
+        description="Fit the divergence of the escape times of a gathered scan along one axis, for every value of the "
+        "others; where there are several m0, of the growth times.",
+        epilog="example: dmft threshold fit DIR/gathered.h5 --axis delta2 --scale log",
+    )
+    p.add_argument("file", type=Path, metavar="GATHERED.h5")
+    p.add_argument("--axis", required=True, help="the axis along which times diverge")
+    add_law(p)
+    p.add_argument("--json", action="store_true", help="as JSON, with the data")
+    p.set_defaults(run=command_fit)
+
+
+def add_law(parser):
+    """Flags about the law that is fitted."""
+    parser.add_argument("--exponent", type=number, metavar="NU", help="a known exponent; fitted by default")
+    parser.add_argument("--scale", choices=("linear", "log"), default="linear", help="of the parameter in the law")
+
+
+def add_report(parser):
+    """Flags about what is written."""
+    parser.add_argument("--plot", type=Path, metavar="FIGURE", help="with --values: draw times and fit")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing figure")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, with every run")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar and no messages")
+
+
+def linear_axis(text):
+    """'start:stop:num', evenly spaced, or a comma-separated list."""
+    parts = text.split(":")
+    if len(parts) == 1:
+        return number_list(text)
+    try:
+        start, stop, num = float(parts[0]), float(parts[1]), int(parts[2])
+        if len(parts) != 3 or num < 1:
+            raise ValueError
+    except (ValueError, IndexError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form START:STOP:NUM, e.g. 0.2:0.4:6") from None
+    return np.linspace(start, stop, num).tolist()
+
+
+def command_find(args):
+    """dmft threshold find"""
+    check_find(args)
+    name = args.over.rpartition(".")[2]
+    first = args.bracket[0] if args.bracket is not None else args.values[0]
+    if name != "m0" and getattr(args, name, first) is None:  # a model needs some value
+        setattr(args, name, first)
+    problem = {k: v for k, v in specs.arguments(solve_spec(args)).items() if k not in ("save_at", "events")}
+    m0 = problem.pop("m0")
+    problem |= {"over": args.over, "progress": False if args.quiet else None}
+    if args.success is not None:
+        problem["event"] = specs.events_from([args.success])[0]
+    if args.bracket is not None:
+        m0 = m0[0] if isinstance(m0, list) else m0
+        return report_threshold(args, threshold(bracket=tuple(args.bracket), width=args.width, m0=m0, **problem))
+    law = {"exponent": args.exponent, "scale": args.scale}
+    try:
+        fit = escape_threshold(values=args.values, m0=m0, **law, **problem)
+    except NoDivergenceError as error:
+        return report_refusal(args, error)
+    return report_fit(args, fit)
+
+
+def check_find(args):
+    """Flags that do not go together, before the work."""
+    if args.bracket is not None:
+        for flag in ("plot", "exponent"):
+            if getattr(args, flag) is not None:
+                raise UsageError(f"--{flag} needs --values")
+        if args.m0 is not None and len(args.m0) > 1:
+            raise UsageError("--m0 must be one number with --bracket")
+    elif args.width is not None:
+        raise UsageError("--width needs --bracket")
+    if args.plot is not None:
+        check_new(args, args.plot)
+        check_figure(args.plot)
+
+
+def report_threshold(args, found):
+    """The answer of the bisection."""
+    side = "below" if found.succeeds_below else "above"
+    event = f"{found.event.name} crosses {found.event.level:g}"
+    say(args, "  ".join((f"{found.over:>14s}", f"{'escape time':>14s}")))
+    for x, t in found.evaluations:
+        say(args, f"{x:14.8g}  {t:14.8g}")
+    if args.json:
+        names = ("over", "value", "low", "high", "succeeds_below", "evaluations", "seconds")
+        print(json.dumps({name: specs.plain(getattr(found, name)) for name in names}))
+        return OK
+    horizon = f"t = {found.t_max:g}" if found.steps is None else f"{found.steps} steps"
+    print(f"{found.over} = {found.value:.8g} +- {(found.high - found.low) / 2:.2g}: {event} within {horizon} {side} it")
+    return OK
+
+
+def fit_data(fit):
+    """A fit as plain data."""
+    arrays = {f.name: getattr(fit, f.name) for f in fields(fit)}
+    return specs.plain({k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in arrays.items()})
+
+
+def report_fit(args, fit):
+    """The answer of the extrapolation."""
+    if args.plot is not None:
+        save_figure(plot.escape(fit), args.plot)
+        say(args, f"wrote {args.plot}")
+    if args.json:
+        print(json.dumps(fit_data(fit)))
+        return OK
+    print(f"{args.over} = {describe_fit(fit)}")
+    return OK
+
+
+def describe_fit(fit):
+    """A fit in one line."""
+    low, high = fit.interval
+    age = "" if fit.m0_drift is None else f", m0 drift {fit.m0_drift:.2g}"
+    return (
+        f"{fit.value:.6g}, 95 % interval of the fit {low:.6g} to {high:.6g}, drift {fit.drift:.2g}{age}, "
+        f"exponent {fit.exponent:.4g}, {fit.points} points"
+    )
+
+
+def report_refusal(args, error):
+    """The runs are not lost if no divergence can be fitted."""
+    columns = {"x": error.x, "escape_time": error.escape_time, "m0": error.m0}
+    columns = {name: column.tolist() for name, column in columns.items() if column is not None}
+    if args.json:
+        print(json.dumps({"error": str(error), **specs.plain(columns)}))
+    else:
+        print("  ".join(f"{name:>14s}" for name in columns))
+        for row in zip(*columns.values(), strict=True):
+            print("  ".join(f"{value:14.8g}" for value in row))
+    say(args, f"dmft threshold: {error}")
+    return FAILED
+
+
+def command_fit(args):
+    """dmft threshold fit"""
+    from .. import scan_plot
+    from ..scan.fits import escape_fits
+
+    with scan_plot.read(args.file) as data:
+        rows = escape_fits(data, args.axis, exponent=args.exponent, scale=args.scale)
+    if args.json:
+        print(json.dumps([{**at, **(fit_data(fit) if fit else {"error": why})} for at, fit, why in rows]))
+        return OK
+    for at, fit, why in rows:
+        where = ", ".join(
+            f"{name} = {value if isinstance(value, str) else f'{value:.6g}'}" for name, value in at.items()
+        )
+        print(f"{where}{': ' if where else ''}{args.axis} = {describe_fit(fit)}" if fit else f"{where}: {why}")
+    return OK
+
+
+def command_lines(args):
+    """dmft threshold lines"""
+    from .. import thresholds
+
+    formats = (".csv", ".json", ".h5")
+    if args.out is not None and args.out.suffix not in formats:
+        raise UsageError(f"{args.out}: unknown format {args.out.suffix!r}; allowed: {', '.join(formats)}")
+    check_new(args, args.out, args.plot)
+    if args.plot is not None:
+        check_figure(args.plot)
+        plot.plotted_axis(args.deltap)
+    table = {"deltap": np.array(args.deltap), **thresholds.lines(args.p, np.array(args.deltap))}
+    suffix = ".json" if args.json and args.out is None else ".csv" if args.out is None else args.out.suffix
+    if suffix == ".h5":
+        save_table(args.out, table, "deltap", {"p": args.p, "content": "critical delta2"}, args.overwrite)
+    else:
+        text = table_json(args.p, table) if suffix == ".json" else table_csv(table)
+        if args.out is None:
+            print(text)
+        else:
+            fresh = args.out.with_name(f".{args.out.name}.new")
+            fresh.write_text(text + "\n")
+            fresh.replace(args.out)
+    if args.plot is not None:
+        save_figure(plot.phase_diagram(args.p, table["deltap"]), args.plot)
+    return OK
+
+
+def table_csv(table):
+    """A table of columns, in full precision."""
+    rows = [",".join(table), *(",".join(map(repr, map(float, row))) for row in zip(*table.values(), strict=True))]
+    return "\n".join(rows)
+
+
+def table_json(p, table):
+    """The same as JSON; infinite numbers are the strings "inf"."""
+    return json.dumps({"p": p, **{name: [specs.plain(float(x)) for x in column] for name, column in table.items()}})
