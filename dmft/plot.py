@@ -531,6 +531,8 @@ def free_entropy(models):
 def escape(fit):
     """Escape times (with several m0: growth times) against the distance from the critical value, with their fit.
 
+    An arrow shows by how much, and where to, smaller m0 have moved the critical value (``m0_drift``).
+
     Parameters
     ----------
     fit : EscapeFit
@@ -557,8 +559,10 @@ def escape(fit):
     times.set_xlabel("parameter")
     times.legend()
     law = np.log if fit.scale == "log" else np.asarray
-    distances.loglog(abs(law(line) - law(fit.value)), fit(line), color="0.5")
-    distances.loglog(abs(law(fit.x_fitted) - law(fit.value)), fit.time_fitted, "o", color="C0")
+    gaps = abs(law(fit.x_fitted) - law(fit.value))
+    near = abs(law(line) - law(fit.value)) > 0.3 * gaps.min()
+    distances.loglog(abs(law(line[near]) - law(fit.value)), fit(line[near]), color="0.5")
+    distances.loglog(gaps, fit.time_fitted, "o", color="C0")
     distances.set_xlabel("|log(parameter / critical value)|" if fit.scale == "log" else "|parameter - critical value|")
     several = fit.m0 is not None and np.unique(fit.m0).size > 1
     times.set_ylabel("time in which m grows by a factor e" if several else "escape time")

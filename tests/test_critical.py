@@ -1,5 +1,6 @@
 """Numerical thresholds: bisection against exact horizons, fits against known power laws and closed forms."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -9,6 +10,7 @@ from scipy.optimize import brentq
 
 import dmft
 from dmft import critical, thresholds
+from dmft.cli import main
 
 INF = math.inf
 MATRIX = dmft.SpikedMatrixTensor(3, 0.4, INF)
@@ -581,3 +583,84 @@ def test_momentum_moves_the_horizon_threshold_but_little_the_fit():
     assert all(1 < fit.value / closed < 1.1 for fit in fits)  # points as far as 0.52 to 0.76 of it
     linear = critical.escape_fit(fits[1].x, fits[1].escape_time, fits[1].m0)
     assert linear.value > 1.25 * closed and linear.drift < 0
+
+
+# --- command line
+
+FIND = ["threshold", "find", "--p", "3", "--deltap", "inf", "--dynamics", "gradient-flow", "--over", "delta2"]
+FIND += ["--t-max", "10", "--dt", "0.05", "--quiet"]
+
+
+def test_bisection_on_the_command_line(capsys):
+    assert main([*FIND, "--bracket", "1.0", "0.3", "--m0", "0.01", "--width", "1e-3", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    model = dmft.SpikedMatrixTensor(p=3, delta2=1.0, deltap=math.inf)
+    integrator = dmft.UniformGrid(dt=0.05)
+    bracket = (0.3, 1.0)
+    options = {"t_max": 10.0, "m0": 0.01, "integrator": integrator, "width": 1e-3}
+    found = dmft.threshold(model, dmft.GradientFlow(), "delta2", bracket, **options)
+    assert (answer["low"], answer["high"]) == (found.low, found.high)
+    assert main([*FIND, "--bracket", "1.0", "0.3", "--m0", "0.01", "--width", "1e-3"]) == 0
+    assert capsys.readouterr().out.startswith(f"delta2 = {found.value:.8g} +- ")
+
+
+def test_divergence_on_the_command_line(capsys, tmp_path):
+    values = ["--values", "0.4:0.8:6", "--m0", "1e-2,1e-3", "--event", "m=0.1", "--t-max", "300"]
+    find = [*FIND[:-3], *values, "--integrator", "log-time", "--rtol", "1e-4", "--quiet"]
+    figure = tmp_path / "fit.png"
+    assert main([*find, "--plot", str(figure)]) == 0
+    assert capsys.readouterr().out.startswith("delta2 = ")
+    assert figure.stat().st_size > 5000
+    assert main([*find, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["escape_time"]) == 12
+    assert answer["interval"][0] < answer["value"] < answer["interval"][1]
+
+
+def test_a_refused_fit_keeps_the_times(capsys):
+    assert main([*FIND, "--values", "0.2,0.3", "--m0", "1e-2", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert "at least 5 are needed" in answer["error"]
+    assert len(answer["escape_time"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--bracket", "0.3", "0.4", "--m0", "0.01"], "does not enclose"),
+        (["--bracket", "0.2", "0.9", "--m0", "0.01,0.02"], "--m0 must be one number"),
+        (["--bracket", "0.2", "0.9", "--m0", "0.01", "--exponent", "2"], "--exponent needs --values"),
+        (["--values", "0.2,0.3", "--m0", "0.01", "--width", "2"], "--width needs --bracket"),
+        (["--values", "0.2:0.3", "--m0", "0.01"], "START:STOP:NUM"),
+    ],
+)
+def test_bad_flags(capsys, flags, words):
+    try:
+        code = main([*FIND, *flags])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_fits_of_a_gathered_scan(tmp_path, capsys):
+    """The same as the fit of the times by hand."""
+    scan = dmft.Scan(
+        dmft.SpikedMatrixTensor(p=3, delta2=0.5, deltap=math.inf),
+        dmft.GradientFlow(),
+        over={"delta2": [0.4, 0.48, 0.56, 0.64, 0.72, 0.8], "m0": [1e-2, 1e-3], "rtol": [1e-4, 1e-3]},
+        t_max=300.0,
+        integrator=dmft.LogTime(rtol=1e-4),
+        events=dmft.Crossing("m", 0.1),
+    )
+    scan.run(tmp_path, workers=1)
+    data = dmft.gather(tmp_path)
+    rows = dmft.scan.escape_fits(data, "delta2")
+    assert [at for at, _, _ in rows] == [{"rtol": 1e-4}, {"rtol": 1e-3}]
+    times = data.escape_time.sel(rtol=1e-3)
+    by_hand = dmft.escape_fit(data.delta2.values[:, None], times.values, data.m0.values)
+    assert rows[1][1].value == by_hand.value
+    assert main(["threshold", "fit", str(tmp_path / "gathered.h5"), "--axis", "delta2"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"rtol = 0.001: delta2 = {by_hand.value:.6g}")

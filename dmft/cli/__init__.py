@@ -9,9 +9,10 @@ import os
 import sys
 import warnings
 
+from ..errors import SolverError
 from ..storage import release
 from .amp import add_amp
-from .common import INTERRUPTED, OK, USAGE, Parser, UsageError
+from .common import FAILED, INTERRUPTED, OK, USAGE, Parser, UsageError
 from .files import add_info, add_plot
 from .scan import add_scan
 from .solve import add_resume, add_simulate, add_solve
@@ -48,6 +49,9 @@ def main(argv=None):
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader went away
         return OK
+    except SolverError as error:
+        print(f"dmft {args.command}: {error}", file=sys.stderr)
+        return FAILED
     except (UsageError, ValueError, TypeError, MemoryError, OverflowError, OSError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"dmft {args.command}: {text}", file=sys.stderr)

@@ -73,9 +73,9 @@ def add_find(kinds):
         "escape times at some values diverge (--values).",
         epilog="examples:\n"
         "  dmft threshold find --p 3 --deltap 1 --dynamics gradient-flow --over delta2 --bracket 0.3 0.9 \\\n"
-        "      --t-max 100 --m0 1e-4\n"
+        "      --t-max 100 --m0 1e-4 --integrator log-time\n"
         "  dmft threshold find --p 3 --deltap 1 --dynamics gradient-flow --over delta2 --values 0.26:0.40:6 \\\n"
-        "      --m0 1e-3,1e-5,1e-7 --event m=0.1 --t-max 500 --scale log\n"
+        "      --m0 1e-3,1e-5,1e-7 --event m=0.1 --t-max 500 --scale log --integrator log-time\n"
         "  dmft threshold find --alpha 3 --learning-rate 0.02 --over alpha --bracket 2 8 --steps 100 \\\n"
         "      --m0 0.2 --event m=0.6",
         formatter_class=argparse.RawDescriptionHelpFormatter,
