@@ -68,7 +68,7 @@ def times(name, value, *, low=0.0, high=None):
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"{name} must be a non-empty one-dimensional sequence of times")
     if not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} contains {array[~np.isfinite(array)][0]!r}: times must be finite")
+        raise ValueError(f"{name} contains {array[~np.isfinite(array)][0]}: times must be finite")
     if np.any(np.diff(array) <= 0):
         raise ValueError(f"{name} must be strictly increasing")
     if array[0] < low or (high is not None and array[-1] > high):

@@ -233,10 +233,10 @@ def events_from(tables):
     out = []
     for table in tables:
         refuse_unknown("run.events", _table("run.events", table), [f.name for f in fields(Crossing)])
-        try:
-            out.append(Crossing(**table))
-        except TypeError as error:
-            raise ValueError(f"run.events: {error}") from None
+        for name in ("name", "level"):
+            if name not in table:
+                raise ValueError(f"run.events: {name} must be given")
+        out.append(Crossing(**table))
     return out
 
 

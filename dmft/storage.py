@@ -2,9 +2,11 @@
 
 import contextlib
 import datetime
+import errno
 import json
 import os
 import platform
+import shutil
 import tempfile
 import threading
 from functools import cache
@@ -16,6 +18,7 @@ from . import spec as specs
 from .equations import TwoTimeEquations
 from .errors import FileFormatError
 from .events import Crossing, Occurrence
+from .integrators.machine import available_memory
 from .solution import KeptPaths, Solution, TwoTime
 
 SCHEMA = 1
@@ -89,14 +92,23 @@ def check_writable(path):
 
 
 @contextlib.contextmanager
-def atomic(path, overwrite):
-    """Open an HDF5 file under a temporary name and rename it when complete."""
+def atomic(path, overwrite, size=0):
+    """Open an HDF5 file of about ``size`` bytes, which appears under its name when it is complete."""
     import h5py
 
     path = Path(path)
     check_writable(path)
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists and is kept: choose another name or overwrite=True")
+    if size < available_memory() / 4:
+        with file_in_memory(size) as f:
+            yield f
+            f.flush()
+            image = f.id.get_file_image()
+        write_bytes(path, image)
+        return
+    if shutil.disk_usage(path.absolute().parent).free < size:
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({size} bytes are needed)", str(path))
     name = temporary(path)
     try:
         with h5py.File(name, "w") as f:
@@ -109,9 +121,17 @@ def atomic(path, overwrite):
             os.unlink(name)
 
 
+def file_in_memory(size=0):
+    """An HDF5 file without a disk: HDF5 does not recover from a full one, nor from other failures to write."""
+    import h5py
+
+    name = f"memory-{threading.get_ident()}"  # no two files of one name may be open
+    return h5py.File(name, "w", driver="core", backing_store=False, block_size=max(65536, size // 8))
+
+
 def save(solution, path, overwrite=False):
     """Write a solution; returns the path."""
-    with atomic(path, overwrite) as f:
+    with atomic(path, overwrite, _size(solution)) as f:
         f.attrs.update(_attributes(solution))
         make_scale(f, "t", solution.t)
         for name, values in solution.scalars.items():
@@ -128,6 +148,13 @@ def save(solution, path, overwrite=False):
             for name, values in vars(paths).items():
                 group.create_dataset(name, data=values)
     return Path(path)
+
+
+def _size(solution):
+    """Bytes of a file, at most about."""
+    squares = sum(len(f.t) * len(f.t_prime) for f in (solution.C, solution.R) if f is not None)
+    paths = sum(np.size(values) for kept in solution.paths or () for values in vars(kept).values())
+    return 8 * (2 * squares + paths + 2 * len(solution.scalars) * len(solution.t)) + 100_000
 
 
 def _attributes(solution):
@@ -425,7 +452,7 @@ def write_checkpoint(path, spec, state):
     """Write a checkpoint atomically and keep the one before as ``path`` + ".1"."""
     path = Path(path)
     fresh = Path(f"{path}.new")
-    with atomic(fresh, overwrite=True) as f:
+    with atomic(fresh, overwrite=True, size=_state_size(state)) as f:
         f.attrs.update(
             {
                 "format": "dmft-checkpoint",
@@ -439,6 +466,13 @@ def write_checkpoint(path, spec, state):
     if path.exists():
         os.replace(path, previous(path))
     os.replace(fresh, path)
+
+
+def _state_size(state):
+    """Bytes of the arrays of a state."""
+    if isinstance(state, (dict, list)):
+        return sum(map(_state_size, state.values() if isinstance(state, dict) else state))
+    return getattr(state, "nbytes", 0)
 
 
 def _put(group, state):

@@ -252,13 +252,14 @@ def command_status(args):
 
 def command_gather(args):
     """dmft scan gather"""
-    from ..scan.gather import collect
+    from ..scan.gather import collect, write
 
     out = args.out or args.directory / "gathered.h5"
     if args.out is not None:
         check_new(args, out)
-    gathered = collect(args.directory)
-    gathered.save(out, overwrite=args.out is None or args.overwrite)
+    gathered = write(args.directory) if args.out is None else collect(args.directory)
+    if args.out is not None:
+        gathered.save(out, overwrite=args.overwrite)
     a = gathered.attrs
     say(args, f"{a['points']} points: {a['finished']} finished, {a['failed']} failed, {a['missing']} missing")
     print(out)
@@ -275,8 +276,8 @@ def command_slurm(args):
     if not 1 <= args.tasks <= scan.size:
         raise UsageError(f"--tasks {args.tasks} is not allowed: from 1 to the number of points, {scan.size}")
     store = Store(args.directory.absolute())
-    store.check_plan(scan, args.update)
     seconds, _ = scan.check()
+    store.check_plan(scan, args.update)
     out = (args.out or args.directory / "submit.sh").absolute()
     if args.out is not None:
         check_new(args, out)
@@ -291,9 +292,11 @@ def command_slurm(args):
         options={name: value for name, value in options.items() if value is not None},
         setup=args.setup,
     )
-    store.create(scan, args.update)
-    (store.directory / "logs").mkdir(exist_ok=True)  # Slurm does not make it, and jobs without a log do not start
-    write_bytes(out, text.encode())
+    store.create()
+    with store.present():
+        store.write_plan(scan, args.update)
+        (store.directory / "logs").mkdir(exist_ok=True)  # Slurm does not make it, and jobs without a log do not start
+        write_bytes(out, text.encode())
     explain(args, scan, seconds, out)
     print(os.path.relpath(out))
     return OK

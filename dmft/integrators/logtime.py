@@ -23,7 +23,6 @@ step         from the difference of extrapolated and solved row, with the consta
 C(t,t) = 1 is not imposed: it follows from mu, and C(t,t) - 1 is an error that is monitored.
 """
 
-import contextlib
 import math
 import time
 from dataclasses import dataclass, replace
@@ -782,7 +781,7 @@ class LogRun:
         self.pilot, self.seconds, self.finished = None, 0.0, False
         self.final = not integrator.pilot
         self.pilot_failure = ""
-        self._blas = single_threaded_blas() if integrator.threads > 1 else contextlib.nullcontext
+        self._blas = single_threaded_blas()
         self._begin()
 
     def _begin(self):

@@ -32,9 +32,10 @@ def usable_cores():
 
 
 def single_threaded_blas():
-    """Context factory in which BLAS uses one thread, where threads of our own are at work.
+    """Context factory in which BLAS uses one thread.
 
-    Otherwise the two kinds of threads wait for each other on the same cores.
+    Otherwise its threads and ours, or those of other processes, wait for each other on the same cores: matrices of a
+    few hundred rows are then factorised many times slower.
     """
     from threadpoolctl import ThreadpoolController
 

@@ -159,7 +159,7 @@ class Work:
 def start_worker(directory, stop):
     """First call in a worker process: the end of the pipe ``stop`` asks it to stop."""
     global _watch
-    Store(directory).join()  # it may outlive the driver
+    Store(directory).present().__enter__()  # it may outlive the driver
     _watch = Watch()
     _watch.__enter__()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
@@ -398,17 +398,18 @@ def run(
     limits = {name: _check.real(name, value, above=0, inf=True) for name, value in limits.items()}
     meter = progress_meter.make(progress)
     store = Store(directory)
-    store.check_plan(scan, update)
     seconds, memory = scan.check(meter)
+    store.check_plan(scan, update)
     own = np.argsort(-seconds, kind="stable")[slice(*share)]
     workers = usable_cores() if workers is None and task is None else workers or 1
     if executor is None:
         _check_memory(memory[own], workers)
-    store.create(scan, update)
     now = time.time()
     deadline = now + limits["time_limit"]
     work = Work(str(store.directory.absolute()), scan.sha256, retry, limits["every"], deadline, now)
-    with Runner(scan, store, own, seconds, work, meter) as runner:
+    store.create()
+    with store.present(), Runner(scan, store, own, seconds, work, meter) as runner:
+        store.write_plan(scan, update)
         if tasks is not None:
             runner.computed, stopped = share_out(executor, work, tasks, runner.stopping)
             runner.stopped = runner.stopped or stopped
@@ -426,7 +427,7 @@ def _check_share(workers, executor, tasks, task, of):
         _check.integer("workers", workers, low=1)
         if executor is not None:
             raise ValueError(f"workers = {workers} is not allowed with an executor, which has its own")
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    if executor is not None and (isinstance(executor, type) or not callable(getattr(executor, "submit", None))):
         raise TypeError(f"executor must have a method submit(f, *args), got {executor!r}")
     if tasks is not None:
         if executor is None:
@@ -460,7 +461,6 @@ class Runner:
 
     def __enter__(self):
         global _watch
-        self.store.enter()
         self.watch.__enter__()
         _watch = self.watch
         return self
@@ -470,7 +470,6 @@ class Runner:
         _watch = None
         self.watch.__exit__(*exc)
         self.meter.close()
-        self.store.leave()
 
     def pending(self):
         """Own points that are not finished, in their order."""

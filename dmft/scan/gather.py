@@ -45,7 +45,8 @@ class Gathered:
 
     def save(self, path, overwrite=False):
         """Write the HDF5 file, atomically."""
-        with atomic(path, overwrite) as f:
+        size = 8 * sum(values.size for _, values in self.data.values()) + 100_000
+        with atomic(path, overwrite, size) as f:
             f.attrs.update(self.attrs)
             for name, (dim, values) in self.coords.items():
                 if name == dim:
@@ -64,11 +65,7 @@ class Gathered:
 
     def to_xarray(self):
         """The same as an xarray.Dataset."""
-        try:
-            import xarray
-        except ImportError:
-            raise ImportError("gather needs xarray: pip install 'dmft[xarray]'; dmft scan gather does not") from None
-        out = xarray.Dataset(self.data, self.coords, self.attrs)
+        out = check_xarray().Dataset(self.data, self.coords, self.attrs)
         for name in out.variables:
             out[name].attrs = {"long_name": _note(name), "units": "1"}
         out.status.attrs.update(_flags())
@@ -212,6 +209,23 @@ class Columns:
         return {"status": self.status, "message": self.message, "id": ids} | values | others
 
 
+def write(directory):
+    """Collect a scan into its ``gathered.h5``; returns the arrays."""
+    gathered = collect(directory)
+    with Store(directory).present():
+        gathered.save(Path(directory) / "gathered.h5", overwrite=True)
+    return gathered
+
+
+def check_xarray():
+    """The xarray package, or how to install it."""
+    try:
+        import xarray
+    except ImportError:
+        raise ImportError("gather needs xarray: pip install 'dmft[xarray]'; dmft scan gather does not") from None
+    return xarray
+
+
 def gather(directory):
     """All points of a scan as one dataset, which is also written to ``directory/gathered.h5``.
 
@@ -237,7 +251,5 @@ def gather(directory):
     --------
     See ``dmft.Scan``.
     """
-    gathered = collect(directory)
-    dataset = gathered.to_xarray()
-    gathered.save(Path(directory) / "gathered.h5", overwrite=True)
-    return dataset
+    check_xarray()
+    return write(directory).to_xarray()

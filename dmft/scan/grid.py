@@ -1,5 +1,6 @@
 """Plans of scans: axes, points and their identity."""
 
+import difflib
 import hashlib
 import json
 import math
@@ -16,7 +17,7 @@ from .. import spec as specs
 from ..dynamics import DYNAMICS
 from ..integrators import INTEGRATORS
 from ..models import CONSTRAINTS, MODELS
-from .points import Kept, make_point
+from .points import Kept, canonical, make_point
 
 MAX_POINTS = 1_000_000
 TABLES = ("model", "dynamics", "initial", "integrator", "run", "simulation", "scan")
@@ -126,11 +127,6 @@ def refuse_functions(where, value):
             raise ValueError(f"{where} is a Python object ({value.get('name')}), which a plan cannot hold")
         for key, item in value.items():
             refuse_functions(f"{where}.{key}", item)
-
-
-def canonical(data):
-    """JSON in which equal data are equal strings."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def toml(data):
@@ -339,10 +335,11 @@ class Scan:
         for axis in self.axes:
             first, *rest = axis.keys
             if first not in tables or not rest:
-                hint = matching(self.plan, axis.path)
-                close = f" (did you mean {hint[0]!r}?)" if hint else ""
+                known = [*SETTINGS, *(f"{t}.{key}" for t, names in parameters(self.plan) for key in names)]
+                close = matching(self.plan, axis.path) or difflib.get_close_matches(axis.path, known, 1)
+                hint = f" (did you mean {close[0]!r}?)" if close else ""
                 raise ValueError(
-                    f"scan: {axis.path!r} is not an axis{close}: write table.parameter with one of "
+                    f"scan: {axis.path!r} is not an axis{hint}: write table.parameter with one of "
                     f"{', '.join(tables)}, or one of the settings {', '.join(SETTINGS)}"
                 )
             if rest[-1] == "kind":
@@ -375,8 +372,9 @@ class Scan:
         return groups
 
     def _labels(self):
-        labels = [str(entry.get("label", entry.get("kind"))) for entry in self.plan["dynamics"]]
+        labels = [entry.get("label", entry.get("kind")) for entry in self.plan["dynamics"]]
         for label in labels:
+            _check.instance("dynamics: label", label, str, "a string")
             if labels.count(label) > 1:
                 raise ValueError(f"dynamics: {label!r} stands twice: give each a label of its own")
         return labels
@@ -502,7 +500,12 @@ class Scan:
 
     @cached_property
     def sha256(self):
-        return hashlib.sha256(canonical([self.described, list(self.described["scan"])]).encode()).hexdigest()
+        """Hash of the first point of every dynamics, the axes and what is kept."""
+        count = self.size // len(self.labels)
+        first = [self.point(k * count).parameters for k in range(len(self.labels))]
+        axes = [(a.path, [v if isinstance(v, str) else float(v) for v in a.values]) for a in self.axes]
+        zipped = [[axis.path for axis in group] for group in self.groups]
+        return hashlib.sha256(canonical([self.labels, first, axes, zipped]).encode()).hexdigest()
 
     def text(self):
         """The plan as the text of a TOML file."""

@@ -5,30 +5,24 @@ single files are copied into a pack, which is complete before they are removed.
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import os
 import platform
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import SCHEMA, check_writable, generations, open_file, release, write_bytes
+from ..storage import SCHEMA, check_writable, file_in_memory, generations, open_file, release, write_bytes
 from .grid import Scan
+from .locks import Locks
 
 PACK = 1000  # single files that are put into one
 STATUS = {"missing": 0, "finished": 1, "event": 2, "failed": 3}
 TEXTS = ("message", "parameters", "info")
 FINISHED, FAILED, PACKED = ".h5", ".failed.h5", ".pack.h5"
-PRESENCE = 0  # byte of the lock file that every runner shares; the others belong to points
-UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
-
-_lock_files = {}
 
 
 @dataclass
@@ -105,11 +99,7 @@ class Table:
 
     def image(self):
         """The bytes of an HDF5 file of it."""
-        import h5py
-
-        # HDF5 does not recover from a full disk; a file in memory is written in one go or not at all
-        name = f"points-{threading.get_ident()}"  # no two files of one name may be open
-        with h5py.File(name, "w", driver="core", backing_store=False) as f:
+        with file_in_memory() as f:
             f.attrs["format"] = "dmft-points"
             f.attrs["dmft_schema"] = SCHEMA
             f.attrs["dmft_version"] = release("dmft")
@@ -137,6 +127,7 @@ class Store:
     def __init__(self, directory):
         self.directory = Path(directory)
         self.points = self.directory / "points"
+        self.locks = Locks(self.directory / "lock")
         self.packs = {}  # ids and status of every pack that was read: {name: (ids, status)}
 
     # --- places
@@ -202,68 +193,41 @@ class Store:
             if foreign:
                 raise ValueError(f"{self.directory} is not empty and not the directory of a scan ({foreign[0]})")
 
-    def create(self, scan, update):
-        """Write the plan into the directory, the old one is kept beside it."""
+    def create(self):
+        """Make the directory."""
         parent = next(p for p in (self.directory, *self.directory.absolute().parents) if p.exists())
         check_writable(parent / "plan.toml")
         for name in ("points", "checkpoints", "solutions"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
-        header = self.header()
-        if header is not None and header["plan_sha256"] == scan.sha256 and not update:
-            return
-        if header is not None:
-            old = (self.directory / "plan.toml").read_bytes()
-            write_bytes(self.directory / f"plan-{hashlib.sha256(old).hexdigest()[:8]}.toml", old)
-        write_bytes(self.directory / "plan.toml", scan.text().encode())
-        new = {"format": "dmft-scan-directory", "dmft_schema": SCHEMA, "dmft_version": release("dmft")}
-        write_bytes(self.directory / "scan.json", json.dumps({**new, "plan_sha256": scan.sha256}).encode())
 
-    # --- locks: bytes of one file, which the kernel frees when a process ends, however it ends
+    def write_plan(self, scan, update):
+        """Write the plan into the directory; an old one is kept beside it."""
+        with self.locks.writing_plan():
+            self.check_plan(scan, update)  # somebody else may have been faster
+            header = self.header()
+            if header is not None and header["plan_sha256"] == scan.sha256 and not update:
+                return
+            if header is not None:
+                old = (self.directory / "plan.toml").read_bytes()
+                write_bytes(self.directory / f"plan-{hashlib.sha256(old).hexdigest()[:8]}.toml", old)
+            write_bytes(self.directory / "plan.toml", scan.text().encode())
+            new = {"format": "dmft-scan-directory", "dmft_schema": SCHEMA, "dmft_version": release("dmft")}
+            write_bytes(self.directory / "scan.json", json.dumps({**new, "plan_sha256": scan.sha256}).encode())
 
-    def _lock_file(self):
-        """The lock file, opened once per process: closing it would drop every lock the process holds on it."""
-        path = self.directory.resolve() / "lock"
-        file = _lock_files.get(path)
-        if file is None or not path.exists() or not os.path.samestat(os.fstat(file), path.stat()):
-            file = _lock_files[path] = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        return file
-
-    def _lock(self, kind, byte):
-        """Lock a byte, or not: True, False if another process has it, None on file systems without locks."""
-        try:
-            fcntl.lockf(self._lock_file(), kind, 1, byte)
-        except OSError as error:
-            if error.errno in UNSUPPORTED:
-                return None
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                return False
-            raise
-        return True
-
-    def enter(self):
-        """Be present as a runner until the process ends; the only one cleans up first."""
-        if self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, PRESENCE):
-            self._sweep()
-        self.join()
-
-    def join(self):
-        """Be present beside other runners: nobody cleans up meanwhile."""
-        self._lock(fcntl.LOCK_SH, PRESENCE)
-
-    def leave(self):
-        """The runner is done."""
-        self._lock(fcntl.LOCK_UN, PRESENCE)
+    # --- who is at work
 
     @contextlib.contextmanager
-    def claim(self, name):
-        """Hold a point while it is computed; yields False if another process does."""
-        byte = 1 + int(name[:15], 16)
-        mine = self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, byte) is not False
+    def present(self):
+        """Be known as one who writes here; the first one removes what killed ones left."""
+        self.locks.enter(self._sweep)
         try:
-            yield mine
+            yield
         finally:
-            if mine:
-                self._lock(fcntl.LOCK_UN, byte)
+            self.locks.leave()
+
+    def claim(self, name):
+        """Context in which a point is held while it is computed; False if somebody else holds it."""
+        return self.locks.claim(int(name[:15], 16))
 
     def _sweep(self):
         """Remove what killed runners of this node left: temporary files, checkpoints of finished points."""

@@ -1,0 +1,85 @@
+"""Locks of a scan directory: bytes of one file, which the kernel frees when a process ends, however it ends.
+
+POSIX locks belong to processes; what the threads of this one hold is kept in ``_held``.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+from collections import Counter
+
+PRESENCE, PLAN, POINTS = 0, 1, 2  # bytes: shared by all runners; for who writes the plan; from here on, the points
+UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # e.g. a network file system without locks
+
+_files = {}  # opened once per process: closing one would drop every lock the process holds on it
+_held = Counter()  # {(path, byte): by how many threads}
+_guard = threading.RLock()
+
+
+class Locks:
+    """Locks on the file ``path``, whose directory exists."""
+
+    def __init__(self, path):
+        self.path = path.resolve()
+
+    def _file(self):
+        file = _files.get(self.path)
+        if file is None or not self.path.exists() or not os.path.samestat(os.fstat(file), self.path.stat()):
+            file = _files[self.path] = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        return file
+
+    def _lock(self, kind, byte):
+        """Lock a byte or not: True, False if another process has it, None where the file system has no locks."""
+        try:
+            fcntl.lockf(self._file(), kind, 1, byte)
+        except OSError as error:
+            if error.errno in UNSUPPORTED:
+                return None
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                return False
+            raise
+        return True
+
+    def enter(self, clean):
+        """Be present until the process ends or leaves; ``clean`` is called if nobody else is."""
+        with _guard:
+            if not _held[self.path, PRESENCE]:
+                if self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, PRESENCE):
+                    clean()
+                self._lock(fcntl.LOCK_SH, PRESENCE)
+            _held[self.path, PRESENCE] += 1
+
+    def leave(self):
+        """One thread less is present."""
+        with _guard:
+            _held[self.path, PRESENCE] -= 1
+            if not _held[self.path, PRESENCE]:
+                self._lock(fcntl.LOCK_UN, PRESENCE)
+
+    @contextlib.contextmanager
+    def writing_plan(self):
+        """Nobody else writes the plan meanwhile."""
+        with _guard:
+            self._lock(fcntl.LOCK_EX, PLAN)
+            try:
+                yield
+            finally:
+                self._lock(fcntl.LOCK_UN, PLAN)
+
+    @contextlib.contextmanager
+    def claim(self, number):
+        """Hold a point while it is computed; yields False if somebody else does."""
+        key = (self.path, POINTS + number)
+        with _guard:
+            mine = not _held[key] and self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, key[1]) is not False
+            if mine:
+                _held[key] = 1
+        try:
+            yield mine
+        finally:
+            if mine:
+                with _guard:
+                    del _held[key]
+                    self._lock(fcntl.LOCK_UN, key[1])
