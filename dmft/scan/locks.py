@@ -13,7 +13,7 @@ from collections import Counter
 PRESENCE, PLAN, POINTS = 0, 1, 2  # bytes: shared by all runners; for who writes the plan; from here on, the points
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # e.g. a network file system without locks
 
-_files = {}  # opened once per process: closing one would drop every lock the process holds on it
+_files = {}  # open while the process holds a lock: closing one would drop them all
 _held = Counter()  # {(path, byte): by how many threads}
 _guard = threading.RLock()
 
@@ -42,6 +42,16 @@ class Locks:
             raise
         return True
 
+    def _release(self, byte):
+        """One thread less holds a byte; the file is closed after the last one."""
+        key = (self.path, byte)
+        _held[key] -= 1
+        if not _held[key]:
+            del _held[key]
+            self._lock(fcntl.LOCK_UN, byte)
+        if not any(path == self.path for path, _ in _held):
+            os.close(_files.pop(self.path))
+
     def enter(self, clean):
         """Be present until the process ends or leaves; ``clean`` is called if nobody else is."""
         with _guard:
@@ -54,19 +64,18 @@ class Locks:
     def leave(self):
         """One thread less is present."""
         with _guard:
-            _held[self.path, PRESENCE] -= 1
-            if not _held[self.path, PRESENCE]:
-                self._lock(fcntl.LOCK_UN, PRESENCE)
+            self._release(PRESENCE)
 
     @contextlib.contextmanager
     def writing_plan(self):
         """Nobody else writes the plan meanwhile."""
         with _guard:
             self._lock(fcntl.LOCK_EX, PLAN)
+            _held[self.path, PLAN] += 1
             try:
                 yield
             finally:
-                self._lock(fcntl.LOCK_UN, PLAN)
+                self._release(PLAN)
 
     @contextlib.contextmanager
     def claim(self, number):
@@ -81,5 +90,4 @@ class Locks:
         finally:
             if mine:
                 with _guard:
-                    del _held[key]
-                    self._lock(fcntl.LOCK_UN, key[1])
+                    self._release(key[1])
