@@ -397,6 +397,31 @@ def test_bad_scans(options, words):
         assert word in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"run": {"events": []}}, "events are those of"),
+        ({"run": 3}, "dynamics.run must be a table"),
+        ({"label": 3}, "label must be a string"),
+    ],
+)
+def test_bad_entries_of_dynamics(entry, words):
+    plan = {"model": {"kind": "spiked-matrix-tensor", "p": 3, "deltap": 1.0}, "run": {"t_max": 1.0}}
+    plan |= {"dynamics": [{"kind": "gradient-flow", **entry}], "scan": {"model.delta2": [0.1]}}
+    with pytest.raises((TypeError, ValueError), match=words):
+        dmft.Scan.of(plan)
+
+
+def test_dynamics_may_have_runs_and_integrators_of_their_own():
+    plan = {"model": {"kind": "spiked-matrix-tensor", "p": 3, "deltap": 1.0}, "run": {"t_max": 1.0}}
+    flow = {"kind": "gradient-flow", "run": {"t_max": 5.0}, "integrator": {"rtol": 1e-4}}
+    scan = dmft.Scan.of({**plan, "dynamics": [flow, {"kind": "langevin"}], "scan": {"model.delta2": [0.1, 0.2]}})
+    assert scan.point(0).arguments["t_max"] == 5.0
+    assert scan.point(0).settings.rtol == 1e-4
+    assert scan.point(2).arguments["t_max"] == 1.0
+    assert scan.point(2).settings is None
+
+
 def test_python_objects_are_refused():
     with pytest.raises(ValueError, match=r"learning_rate.*Python object"):
         dmft.Scan(MODEL, dmft.GradientDescent(lambda t: 0.1), over={"delta2": [0.1]}, steps=3)

@@ -308,6 +308,10 @@ class Scan:
             _check.instance(name, tables[name], Mapping, "a table")
         for entry in entries:
             _check.instance("dynamics", entry, Mapping, "a table")
+            for name in {"run", "integrator"} & set(entry):
+                _check.instance(f"dynamics.{name}", entry[name], Mapping, "a table")
+            if "events" in entry.get("run", {}):
+                raise ValueError("dynamics.run: events are those of [run] for every dynamics")
         refuse_functions("plan", {**tables, "dynamics": dict(enumerate(entries))})
         self.plan = tables
         self.simulated = "simulation" in tables

@@ -1,4 +1,4 @@
-"""Scans on other executors: threads, an object with nothing but submit, and processes of dask."""
+"""Scans on other executors: threads, an object with nothing but submit, processes of dask, jobs of submitit."""
 
 import importlib.util
 import os
@@ -127,3 +127,14 @@ def test_script():
     assert kills.differences(gathered("scan"), gathered("local")) == []
     again = subprocess.run([sys.executable, str(SCRIPT), "--out", "scan"], capture_output=True, text=True, timeout=300)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+def test_submitit(local):
+    """Shares of the points as jobs, here without Slurm."""
+    submitit = pytest.importorskip("submitit", reason="submitit is not installed: pip install 'dmft[slurm]'")
+    executor = submitit.AutoExecutor("logs", cluster="local")
+    executor.update_parameters(timeout_min=5)
+    answer = small_scan().run("jobs", executor=executor, tasks=2)
+    assert answer.computed == 16
+    check(answer, "jobs", local)
