@@ -8,27 +8,19 @@ import numpy as np
 
 def real(name, value, *, low=None, high=None, above=None, below=None, inf=False):
     """A float within bounds (``low <= x <= high``, ``above < x < below``)."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
-    try:
-        value = float(value)
-    except OverflowError:
-        raise ValueError(f"{name} is too large for a floating-point number") from None
-    bounds = [
-        text
-        for text, present in (
-            (f">= {low}", low is not None),
-            (f"> {above}", above is not None),
-            (f"<= {high}", high is not None),
-            (f"< {below}", below is not None),
-        )
-        if present
-    ]
+    if type(value) is not float:
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+            raise TypeError(f"{name} must be a real number, got {value!r}")
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ValueError(f"{name} is too large for a floating-point number") from None
     bad = math.isnan(value) or (math.isinf(value) and not inf)
     bad = bad or (low is not None and value < low) or (above is not None and value <= above)
     bad = bad or (high is not None and value > high) or (below is not None and value >= below)
     if bad:
-        allowed = " and ".join(bounds) or "any number"
+        bounds = ((">=", low), (">", above), ("<=", high), ("<", below))
+        allowed = " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None) or "any number"
         allowed += ", or inf" if inf else ", finite"
         raise ValueError(f"{name} = {value!r} is not allowed: it must be {allowed}")
     return value

@@ -152,7 +152,8 @@ class TwoTimeEquations:
         less resolution.
         """
         k = np.arange(len(taylor(self.coefficients)))
-        g = taylor(self.coefficients) * self.inverse_temperature(np.linspace(0.0, t_max, 65)).max(axis=1) ** 2
+        times = np.linspace(0.0, t_max, 65) if self.annealing is not None else np.zeros(1)
+        g = taylor(self.coefficients) * self.inverse_temperature(times).max(axis=1) ** 2
         strength = self.constraint.strength if self.constraint.soft else 0.0
         norm = 1.0
         if self.constraint.soft:  # how far the field and the initial velocity carry |x|^2/N

@@ -104,18 +104,19 @@ def check_duration(dynamics, t_max, steps):
 def default_integrator(model, dynamics, m0, t_max):
     """The integrator where none is given: for long runs the one whose cost grows like log t.
 
-    ``LogTime`` where it applies and ``UniformGrid`` is estimated to need more than ten seconds or more
-    memory than there is.
+    ``LogTime`` where it applies and ``UniformGrid`` is estimated to need more than ten seconds (some 100 MB).  The
+    machine does not matter: a run that is repeated elsewhere gives the same numbers.
     """
     first, *more = specs.integrator_kinds(model, dynamics)
     integrator = INTEGRATORS[first]()
-    for kind in more:
-        equations, other = TwoTimeEquations.of(model, dynamics, m0), INTEGRATORS[kind]()
-        cost = integrator.estimate(equations, t_max)
-        if cost["seconds"] > SHORT_RUN or cost["bytes"] > available_memory():
+    if not more:
+        return integrator
+    equations = TwoTimeEquations.of(model, dynamics, m0)
+    if integrator.estimate(equations, t_max)["seconds"] > SHORT_RUN:
+        for kind in more:
             with contextlib.suppress(ValueError):  # it does not apply
-                if other.estimate(equations, t_max)["bytes"] < available_memory():
-                    return other
+                INTEGRATORS[kind]().estimate(equations, t_max)
+                return INTEGRATORS[kind]()
     return integrator
 
 
@@ -250,8 +251,8 @@ def solve(
         is otherwise uniform on the sphere.
     integrator : UniformGrid, LogTime, ExactRecursion or SampledPaths, optional
         Default, rtol = 1e-6, for continuous dynamics: ``UniformGrid()``, or ``LogTime()`` where it applies
-        (no mass, hard sphere, no annealing) and the uniform grid would take more than about ten seconds
-        or more memory than there is.  ``ExactRecursion()`` for discrete dynamics; ``SampledPaths()`` for
+        (no mass, hard sphere, no annealing) and the uniform grid would take more than about ten seconds.
+        ``ExactRecursion()`` for discrete dynamics; ``SampledPaths()`` for
         ``PhaseRetrieval``.
     save_at : array_like, optional
         Times of the rows of C and R that are kept in the solution and its file; all by default.

@@ -16,10 +16,9 @@ from .. import spec as specs
 from ..dynamics import AMP
 from ..errors import FileFormatError, SolverError
 from ..events import Occurrence, find_crossings
-from ..integrators import INTEGRATORS
 from ..simulation import planned, simulate
 from ..solution import Solution
-from ..solve import SHORT_RUN, Checkpoint, Problem, check_duration, resume, solve
+from ..solve import Checkpoint, Problem, check_duration, resume, solve
 from ..storage import generations, provenance
 
 EVOLUTION_STEPS = 1000  # of a state evolution, where the plan gives none
@@ -245,18 +244,13 @@ def first_crossing(solution, event, status):
 class SolvePoint(Point):
     """A call of ``solve``."""
 
-    def _problem(self, integrator):
-        return Problem.checked(**self.arguments, integrator=integrator)
-
-    def _first_choice(self):
-        """The integrator, or that of the default which costs nothing to find."""
-        kinds = specs.integrator_kinds(self.arguments["model"], self.arguments["dynamics"])
-        return self.settings or INTEGRATORS[kinds[0]]()
+    def _problem(self):
+        return Problem.checked(**self.arguments, integrator=self.settings)
 
     @property
     def names(self):
         """Names of the scalars."""
-        return self._problem(self._first_choice()).equations.names
+        return self._problem().equations.names
 
     def cost(self):
         """(seconds, bytes), both rough.
@@ -266,12 +260,7 @@ class SolvePoint(Point):
         TypeError, ValueError
             If the point makes no sense.
         """
-        problem = self._problem(self._first_choice())
-        cost = problem.estimate()
-        if self.settings is None and cost["seconds"] > SHORT_RUN:
-            for kind in specs.integrator_kinds(problem.model, problem.dynamics)[1:]:
-                with contextlib.suppress(ValueError):  # it does not apply
-                    cost = self._problem(INTEGRATORS[kind]()).estimate()
+        cost = self._problem().estimate()
         return cost["seconds"], cost["bytes"]
 
     def solution(self, path, every, time_limit):
