@@ -54,6 +54,15 @@ def test_points_are_a_product_of_axes_and_zipped_groups():
     assert scan.coordinates()["delta2"] == {"delta2": (0.1, 0.2, 0.3), "t_max": (1.0, 2.0, 3.0)}
 
 
+def test_zipped_axes_may_repeat_values_but_not_points():
+    over = {"delta2": [0.1, 0.2, 0.1, 0.2], "deltap": [1.0, 1.0, 2.0, 2.0]}
+    scan = dmft.Scan(MODEL, dmft.GradientFlow(), over=over, zip=[["delta2", "deltap"]], t_max=1.0)
+    assert len(set(scan.ids.tolist())) == 4
+    over["deltap"][3] = 1.0
+    with pytest.raises(ValueError, match=r"0\.2, 1\.0 stands twice"):
+        dmft.Scan(MODEL, dmft.GradientFlow(), over=over, zip=[["delta2", "deltap"]], t_max=1.0)
+
+
 def test_a_point_does_what_solve_does(tmp_path):
     scan = small(curves=[0.0, 0.7, 2.0])
     status = scan.run(tmp_path / "d", workers=1)

@@ -80,12 +80,18 @@ def axis_values(path, given):
         if isinstance(value, float) and math.isnan(value):
             raise ValueError(f"{path}: nan is not allowed on an axis")
     values = tuple(map(specs.number, values))
-    if len(set(values)) < len(values):
-        twice = next(value for i, value in enumerate(values) if value in values[:i])
-        raise ValueError(f"{path}: {twice!r} stands twice on the axis")
     if len({isinstance(v, str) for v in values}) > 1:
         raise TypeError(f"{path}: numbers and strings are mixed on one axis")
     return values
+
+
+def refuse_repeated(group):
+    """No two values of an axis, or pairs of zipped axes, may be equal."""
+    rows = list(zip(*(axis.values for axis in group), strict=True))
+    if len(set(rows)) < len(rows):
+        twice = next(row for i, row in enumerate(rows) if row in rows[:i])
+        names = ", ".join(axis.path for axis in group)
+        raise ValueError(f"scan: {names}: {', '.join(map(repr, twice))} stands twice on the axis")
 
 
 def flattened(table, prefix=""):
@@ -372,6 +378,7 @@ class Scan:
         for axis in self.axes:
             group = together.get(axis.path, [axis])
             if group not in groups:
+                refuse_repeated(group)
                 groups.append(group)
         return groups
 
