@@ -20,3 +20,7 @@ class SolverError(RuntimeError):
 
 class FileFormatError(ValueError):
     """A file is not one of ours, is damaged, or has a schema this version cannot read."""
+
+
+class ScanError(Exception):
+    """A scan cannot go on: its worker processes do not start, or its plan was replaced meanwhile."""

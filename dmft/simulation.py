@@ -14,6 +14,7 @@ rule (``_Overdamped``, ``_Massive``, ``_Iterates``, ``_BatchIterates``, ``_Messa
 """
 
 import math
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -729,9 +730,11 @@ def simulate(
 def _all_samples(plan, rule, progress):
     """The results of all samples, in the order of their seeds."""
     meter = progress_meter.make(progress)
-    done = [0]
+    done, stop = [0], threading.Event()
 
     def tick():
+        if stop.is_set():
+            raise InterruptedError("another sample failed, or the simulation was interrupted")
         done[0] += 1
         fraction = done[0] / (plan.samples * plan.steps)
         meter.update(fraction, "simulate", f"N = {plan.N}, {plan.samples} samples")
@@ -739,7 +742,11 @@ def _all_samples(plan, rule, progress):
     seeds = np.random.SeedSequence(plan.seed).spawn(plan.samples)
     try:
         with ThreadPoolExecutor(plan.workers) as pool:
-            return list(pool.map(lambda seed: plan.run(rule, seed, tick), seeds))
+            try:
+                return list(pool.map(lambda seed: plan.run(rule, seed, tick), seeds))
+            except BaseException:
+                stop.set()  # the pool waits for the samples that run
+                raise
     finally:
         meter.close()
 

@@ -358,7 +358,17 @@ def estimate(model, dynamics, *, t_max=None, steps=None, m0=0.0, integrator=None
     return {**problem.estimate(), "available": available_memory()}
 
 
-def resume(path, *, model=None, dynamics=None, every=300.0, time_limit=math.inf, progress=None, callback=None):
+def resume(
+    path,
+    *,
+    model=None,
+    dynamics=None,
+    every=300.0,
+    time_limit=math.inf,
+    at_end=True,
+    progress=None,
+    callback=None,
+):
     """Continue a run from its checkpoint; on the same machine bit for bit.
 
     Parameters
@@ -367,7 +377,7 @@ def resume(path, *, model=None, dynamics=None, every=300.0, time_limit=math.inf,
         The checkpoint; if it is damaged the generation before, ``path`` + ".1", is used.
     model, dynamics : optional
         Needed only when a loss or a schedule was a Python object, which no file can hold.
-    every, time_limit
+    every, time_limit, at_end
         As in ``Checkpoint``; the run goes on writing to ``path``.
     progress, callback
         As in ``solve``.
@@ -381,7 +391,7 @@ def resume(path, *, model=None, dynamics=None, every=300.0, time_limit=math.inf,
     FileFormatError
         If neither generation is a readable checkpoint.
     """
-    checkpoint = Checkpoint(path, every, time_limit)
+    checkpoint = Checkpoint(path, every, time_limit, at_end)
     meter = progress_meter.make(progress)
     spec, state = read_checkpoint(path)
     kwargs = specs.arguments(spec)

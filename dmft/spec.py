@@ -132,9 +132,13 @@ def number(value):
 
 def _build(where, table, classes):
     table = dict(_table(where, table))
-    kind = table.pop("kind", None)
+    if "kind" not in table:
+        raise ValueError(f"{where}.kind is missing: choose one of {', '.join(classes)}")
+    kind = table.pop("kind")
     if not isinstance(kind, str) or kind not in classes:
-        raise ValueError(f"{where}.kind = {kind!r} is not allowed: choose one of {', '.join(classes)}")
+        close = difflib.get_close_matches(str(kind).lower(), list(classes), 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"{where}.kind = {kind!r} is not allowed{hint}: choose one of {', '.join(classes)}")
     cls = classes[kind]
     names = [f.name for f in fields(cls)]
     refuse_unknown(where, table, names)

@@ -107,8 +107,8 @@ def atomic(path, overwrite, size=0):
             image = f.id.get_file_image()
         write_bytes(path, image)
         return
-    if shutil.disk_usage(path.absolute().parent).free < size:
-        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({size} bytes are needed)", str(path))
+    if shutil.disk_usage(path.absolute().parent).free < size / 3:  # compression may save so much
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for about {size} bytes", str(path))
     name = temporary(path)
     try:
         with h5py.File(name, "w") as f:
@@ -152,9 +152,11 @@ def save(solution, path, overwrite=False):
 
 def _size(solution):
     """Bytes of a file, at most about."""
-    squares = sum(len(f.t) * len(f.t_prime) for f in (solution.C, solution.R) if f is not None)
+    squares = sum(len(f.t) * len(f.t_prime) for f in (solution.C, solution.R) if f is not None) / 2
     paths = sum(np.size(values) for kept in solution.paths or () for values in vars(kept).values())
-    return 8 * (2 * squares + paths + 2 * len(solution.scalars) * len(solution.t)) + 100_000
+    return (
+        8 * int(squares * (2 if solution.stderr else 1) + paths + 2 * len(solution.scalars) * len(solution.t)) + 100_000
+    )
 
 
 def _attributes(solution):

@@ -2,7 +2,9 @@
 
 import json
 import math
+import platform
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -224,7 +226,7 @@ def test_simulations_are_points_too(tmp_path):
     data = dmft.gather(tmp_path).sel(N=30, m0=0.3)
     sim = dmft.simulate(MODEL, dmft.GradientDescent(0.1), steps=10, m0=0.3, N=30, samples=3, records=11, seed=5)
     assert data.m_final == sim.m[-1]
-    assert data.m_stderr == sim.stderr["m"][-1]
+    assert data.m_stderr_final == sim.stderr["m"][-1]
     assert np.array_equal(data.m, sim.m[[0, 5, 10]])
     assert data.escape_time == sim.escape_time("m", 0.4)
 
@@ -250,7 +252,7 @@ def test_phase_retrieval_with_standard_errors(tmp_path):
     )
     point = data.sel(alpha=4.0, loss="normalized")
     assert point.train_loss_final == sol.scalars["train_loss"][-1]
-    assert point.train_loss_stderr == sol.stderr["train_loss"][-1] > 0
+    assert point.train_loss_stderr_final == sol.stderr["train_loss"][-1] > 0
 
 
 def test_several_events_make_a_dimension(tmp_path):
@@ -467,6 +469,239 @@ def test_a_plan_changed_by_hand_is_noticed(tmp_path):
     with pytest.raises(dmft.FileFormatError, match="not the plan that was started"):
         dmft.gather(tmp_path)
     assert small().run(tmp_path, workers=1, update=True).computed == 0
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "options", "expected"),
+    [
+        ([dmft.GradientFlow(), dmft.GradientDescent(0.1)], {"over": {"steps": [5, 10]}, "t_max": 1.0}, 4),
+        ([dmft.GradientFlow(), dmft.GradientDescent(0.1)], {"over": {"t_max": [1.0, 2.0]}, "steps": 5}, 4),
+        ({"a": dmft.GradientFlow(), "b": dmft.GradientFlow()}, {"over": {"delta2": [0.1, 0.2]}, "t_max": 1.0}, 4),
+        (
+            [dmft.GradientFlow(), dmft.GradientDescent(0.1)],
+            {"over": {"integrator.rtol": [1e-4, 1e-6]}, "t_max": 1.0, "steps": 5},
+            4,
+        ),
+    ],
+)
+def test_equal_points_of_a_plan_are_computed_once_and_shown_everywhere(tmp_path, dynamics, options, expected):
+    scan = dmft.Scan(MODEL, dynamics, **options)
+    assert scan.size == expected > len(set(scan.ids.tolist()))
+    assert scan.run(tmp_path, workers=1).finished == expected
+    data = dmft.gather(tmp_path)
+    assert (data.status == 1).all()
+    assert data.attrs["missing"] == 0
+    assert np.isfinite(data.m_final).all()
+
+
+def test_zipped_coordinates_are_coordinates_in_the_file(tmp_path):
+    scan = dmft.Scan(
+        MODEL,
+        dmft.GradientFlow(),
+        over={"delta2": [0.1, 0.2], "deltap": [1.0, 2.0], "t_max": [1, 2], "m0": [0.1]},
+        zip=[["delta2", "deltap", "t_max"]],
+    )
+    scan.run(tmp_path, workers=1)
+    data = dmft.gather(tmp_path)
+    assert set(data.coords) == {"delta2", "deltap", "t_max", "m0"}
+    with xarray.open_dataset(tmp_path / "gathered.h5", engine="h5netcdf") as opened:
+        assert opened.identical(data)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"m0": np.float64(1e-2)},
+        {"t_max": np.float64(1.0)},
+        {"t_max": np.int64(1)},
+        {"curves": {"start": np.float64(0), "stop": np.float32(1), "num": np.int64(2)}},
+        {"dynamics": {"𝛽 = 1, \x7f": dmft.GradientFlow()}},
+        {
+            "dynamics": dmft.GradientDescent(0.1),
+            "t_max": None,
+            "steps": 3,
+            "simulation": {"N": np.int64(8), "samples": 2, "dt": None},
+        },
+    ],
+)
+def test_what_python_gives_can_be_written(tmp_path, options):
+    options = {"t_max": 1.0, **options}
+    dynamics = options.pop("dynamics", dmft.GradientFlow())
+    scan = dmft.Scan(MODEL, dynamics, over={"delta2": [np.float64(0.3), 0.5]}, **options)
+    assert scan.run(tmp_path, workers=1).finished == 2
+    again = dmft.Scan.read(tmp_path / "plan.toml")
+    assert (again.sha256, again.ids.tolist()) == (scan.sha256, scan.ids.tolist())
+
+
+def test_the_plan_file_is_copied_as_it_is(tmp_path):
+    text = "# mine\n" + PLAN
+    (tmp_path / "plan.toml").write_text(text)
+    dmft.Scan.read(tmp_path / "plan.toml").run(tmp_path / "d", workers=1)
+    assert (tmp_path / "d" / "plan.toml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"save_at": [0, 1]}, {"save_at": [0.0, 1.0]}),
+        ({"events": None}, {"events": []}),
+        ({"dynamics": dmft.AMP(), "t_max": None}, {"dynamics": dmft.AMP(), "t_max": None, "steps": 1000}),
+        ({"simulation": {"N": 8}}, {"simulation": {"N": 8, "seed": 0, "workers": 2}}),
+        ({"integrator": None}, {"integrator": None, "m0": 0}),
+    ],
+)
+def test_the_same_point_has_one_id(one, other):
+    ids = []
+    for options in ({"t_max": 1.0, **one}, {"t_max": 1.0, **other}):
+        dynamics = options.pop("dynamics", dmft.GradientFlow())
+        ids.append(dmft.Scan(MODEL, dynamics, over={"delta2": [0.3]}, **options).ids.tolist())
+    assert ids[0] == ids[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"dynamics": dmft.AMP(), "integrator": dmft.UniformGrid()}, "state evolutions have no integrator"),
+        ({"dynamics": dmft.AMP(), "save_at": [0.0]}, "save_at is not allowed"),
+        ({"simulation": {"N": 8}, "t_max": 1.0, "integrator": dmft.UniformGrid()}, "simulations have no integrator"),
+        ({"t_max": 1.0, "curves": [0.0, 100.0]}, "curves go to 100"),
+        ({"t_max": 1.0, "curves": True}, "curves must be"),
+        ({"t_max": 1.0, "observables": ["m", "enregy"]}, "did you mean 'energy'"),
+    ],
+)
+def test_nothing_in_a_plan_is_ignored(options, words):
+    dynamics = options.pop("dynamics", dmft.GradientFlow())
+    with pytest.raises((TypeError, ValueError), match=words):
+        dmft.Scan(MODEL, dynamics, over={"delta2": [0.3]}, **options).check()
+
+
+def test_an_integrator_is_that_of_the_dynamics_that_takes_it():
+    options = {"over": {"delta2": [0.3]}, "t_max": 1.0, "steps": 5}
+    scan = dmft.Scan(MODEL, [dmft.Langevin(), dmft.HeavyBall(0.1, 0.5)], integrator=dmft.UniformGrid(dt=0.1), **options)
+    assert [scan.point(i).settings for i in range(2)] == [dmft.UniformGrid(dt=0.1), None]
+    with pytest.raises(ValueError, match="no dynamics of the plan takes"):
+        dmft.Scan(MODEL, [dmft.Langevin(), dmft.HeavyBall(0.1, 0.5)], integrator=dmft.SampledPaths(), **options)
+
+
+def test_observables_of_some_points_only():
+    dmft.Scan(MODEL, dmft.GradientFlow(), over={"p": [3, 4]}, t_max=1.0, observables=["m", "energy_4"]).check()
+
+
+def test_the_newest_message_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "PACK", 2)
+    scan = small()
+    place = Store(tmp_path)
+    place.create()
+    place.write_plan(scan, False)
+    for message in ("old", "new"):
+        for i in (0, 1):
+            point = scan.point(i)
+            place.write(Record(point.id, point.parameters, "failed", message, {}, {}, "{}"))
+        if message == "old":
+            place.pack()
+            assert not place._names(store.FAILED)
+    assert [f["message"] for f in execution.status(tmp_path).failures] == ["new", "new"]
+    assert dmft.gather(tmp_path).message.values.ravel().tolist() == ["new", "new", "", ""]
+
+
+def test_runners_are_present_while_they_compute(tmp_path, monkeypatch):
+    """Another runner that starts does not remove what is being written."""
+    seen = []
+    scan = small()
+    Store(tmp_path).create()
+    Store(tmp_path).write_plan(scan, False)
+    write = Store.write
+
+    def watched(self, record):
+        code = "from dmft.scan.store import Store; import sys; Store(sys.argv[1]).present().__enter__()"
+        (self.points / f".{platform.node()}.x.{platform.node()}.1-1.tmp").touch()
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+        seen.append(len(list(self.points.glob(".*.tmp"))))
+        write(self, record)
+
+    monkeypatch.setattr(Store, "write", watched)
+    execution.Work(str(tmp_path), scan.sha256, False, 300.0)(0)
+    assert seen == [1]
+
+
+def test_a_time_limit_stops_simulations(tmp_path):
+    settings = {"N": 60, "samples": 50, "records": 2}
+    scan = dmft.Scan(MODEL, dmft.GradientDescent(0.01), over={"m0": [0.1, 0.2]}, steps=20000, simulation=settings)
+    status = scan.run(tmp_path, workers=1, time_limit=1.0)
+    assert status.stopped == "stopped by the time limit"
+    assert (status.missing, status.seconds < 20) == (2, True)
+
+
+def test_a_complete_scan_is_not_stopped(tmp_path):
+    small().run(tmp_path, workers=1)
+    assert small().run(tmp_path, workers=1, time_limit=1e-9).stopped == ""
+
+
+def test_points_of_another_executor_are_taken_back_after_a_failure(tmp_path):
+    cancelled = []
+
+    class Future:
+        def __init__(self, number):
+            self.number = number
+
+        def done(self):
+            return self.number == 0
+
+        def result(self):
+            raise OSError("the network is gone")
+
+        def cancel(self):
+            cancelled.append(self.number)
+
+    class Executor:
+        number = -1
+
+        def submit(self, *args):
+            self.number += 1
+            return Future(self.number)
+
+    with pytest.raises(OSError, match="the network is gone"):
+        small().run(tmp_path, executor=Executor())
+    assert cancelled == [1, 2, 3]
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    small().run(tmp_path, workers=1)
+    damaged = next((tmp_path / "points").glob("*.h5"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(dmft.FileFormatError, match=f"{damaged.name}.*remove it and run the scan again"):
+        dmft.gather(tmp_path)
+    damaged.unlink()
+    assert small().run(tmp_path, workers=1).computed == 1
+
+
+def test_an_unreadable_checkpoint_is_put_aside(tmp_path):
+    scan = small()
+    Store(tmp_path).create()
+    checkpoint = Store(tmp_path).checkpoint_path(scan.point(0).id)
+    checkpoint.write_text("not a checkpoint")
+    assert scan.run(tmp_path, workers=1).finished == 4
+    assert checkpoint.with_name(f"{checkpoint.name}.unreadable").read_text() == "not a checkpoint"
+
+
+def test_update_keeps_the_old_plan_only_if_it_is_another(tmp_path):
+    small().run(tmp_path, workers=1)
+    small().run(tmp_path, workers=1, update=True)
+    assert not list(tmp_path.glob("plan-*.toml"))
+    other = dmft.Scan(MODEL, dmft.GradientFlow(), over={"delta2": [0.1, 0.3], "m0": [1e-3]}, t_max=2.0, events=CROSSING)
+    assert other.run(tmp_path, workers=1, update=True).computed == 1
+    (old,) = tmp_path.glob("plan-*.toml")
+    assert dmft.Scan.read(old).sha256 == small().sha256
+
+
+def test_curves_have_standard_errors(tmp_path):
+    settings = {"N": 20, "samples": 3, "records": 6}
+    scan = dmft.Scan(
+        MODEL, dmft.GradientDescent(0.1), over={"m0": [0.3]}, steps=10, simulation=settings, curves=[0, 10]
+    )
+    scan.run(tmp_path, workers=1)
+    sim = dmft.simulate(MODEL, dmft.GradientDescent(0.1), steps=10, m0=0.3, **settings)
+    assert np.array_equal(dmft.gather(tmp_path).m_stderr.values[0], sim.stderr["m"][[0, -1]])
 
 
 PLAN = """

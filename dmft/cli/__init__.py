@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 
-from ..errors import SolverError
+from ..errors import ScanError, SolverError
 from ..storage import release
 from .amp import add_amp
 from .common import FAILED, INTERRUPTED, OK, USAGE, Parser, UsageError
@@ -52,7 +52,7 @@ def main(argv=None):
     except SolverError as error:
         print(f"dmft {args.command}: {error}", file=sys.stderr)
         return FAILED
-    except (UsageError, ValueError, TypeError, MemoryError, OverflowError, OSError) as error:
+    except (UsageError, ScanError, ValueError, TypeError, MemoryError, OverflowError, OSError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
         print(f"dmft {args.command}: {text}", file=sys.stderr)
         return USAGE

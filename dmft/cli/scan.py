@@ -221,8 +221,8 @@ def report_run(args, status):
     if args.json:
         print(json.dumps(asdict(status)))
     say(args, f"{counts(status)} ({status.computed} computed now, {quantity(status.seconds)})")
-    for failure in status.failures[:SHOWN]:
-        say(args, f"failed: {failure['parameters']}: {failure['message']}")
+    for line in failures(status):
+        say(args, line)
     if status.stopped:
         say(args, f"{status.stopped}; the same command continues")
         return INTERRUPTED if "SIGINT" in status.stopped else CHECKPOINTED
@@ -234,6 +234,13 @@ def counts(status):
     return f"{status.points} points: {status.finished} finished, {status.failed} failed, {status.missing} missing"
 
 
+def failures(status):
+    """Lines about failed points."""
+    lines = [f"failed: {failure['parameters']}: {failure['message']}" for failure in status.failures]
+    more = [f"... and {len(lines) - SHOWN} more: --json lists them all"] if len(lines) > SHOWN else []
+    return lines[:SHOWN] + more
+
+
 def command_status(args):
     """dmft scan status"""
     from ..scan import status
@@ -243,10 +250,8 @@ def command_status(args):
         print(json.dumps({k: v for k, v in asdict(now).items() if k not in ("computed", "stopped", "seconds")}))
         return OK
     print(counts(now))
-    for failure in now.failures[:SHOWN]:
-        print(f"failed: {failure['parameters']}: {failure['message']}")
-    if len(now.failures) > SHOWN:
-        print(f"... and {len(now.failures) - SHOWN} more: --json lists them all")
+    for line in failures(now):
+        print(line)
     return OK
 
 

@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -21,6 +22,7 @@ import numpy as np
 
 from .. import _check
 from .. import progress as progress_meter
+from ..errors import ScanError
 from ..integrators.machine import available_memory, single_threaded_blas, usable_cores
 from ..solve import Signals
 from .points import PointStoppedError, Record, UninterruptedPoint
@@ -76,14 +78,22 @@ class Outcome:
 
 
 class Watch(Signals):
-    """SIGINT, SIGTERM and SIGUSR1 are noted; a point that has no checkpoints is abandoned at once."""
+    """Signals and the time limit are noted; a point that has no checkpoints is abandoned at once."""
 
     def __init__(self):
         super().__init__(stop=True)
+        self.names.append("SIGALRM")
         self.abandon = False
+
+    def limit(self, seconds):
+        """Ask for an alarm after so many seconds; infinitely many take it back."""
+        if self.old:  # signals reach this thread
+            signal.setitimer(signal.ITIMER_REAL, 0.0 if math.isinf(seconds) else max(seconds, 1e-3))
 
     def _catch(self, number, frame):
         super()._catch(number, frame)
+        if self.caught == "SIGALRM":
+            self.caught = "the time limit"
         if self.abandon:
             self.abandon = False
             raise PointStoppedError(f"stopped by {self.caught}")
@@ -114,7 +124,7 @@ def opened(directory, sha256):
     store = Store(directory)
     scan = store.plan()
     if scan.sha256 != sha256:
-        raise RuntimeError(f"the plan of {directory} was changed while its points were computed")
+        raise ScanError(f"the plan of {directory} was changed while its points were computed")
     return scan, store
 
 
@@ -135,7 +145,7 @@ class Work:
     def __call__(self, i):
         scan, store = opened(self.directory, self.sha256)
         point = scan.point(i)
-        with store.claim(point.id) as mine:
+        with store.present(), store.claim(point.id) as mine:
             if not mine:
                 return Outcome(i, "busy")
             if store.has(point.id, failed=not self.retry):
@@ -156,10 +166,9 @@ class Work:
 # --- worker processes
 
 
-def start_worker(directory, stop):
+def start_worker(stop):
     """First call in a worker process: the end of the pipe ``stop`` asks it to stop."""
     global _watch
-    Store(directory).present().__enter__()  # it may outlive the driver
     _watch = Watch()
     _watch.__enter__()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the driver decides
@@ -191,10 +200,13 @@ def in_worker(work, i):
 class Pool:
     """Worker processes; one that dies costs the attempt at its point only."""
 
-    def __init__(self, workers, directory):
+    def __init__(self, workers):
         if getattr(multiprocessing.current_process(), "_inheriting", False):
-            raise RuntimeError("a worker process runs the script again: put Scan.run under if __name__ == '__main__':")
-        self.workers, self.directory = workers, directory
+            raise ScanError("a worker process runs the script again: put Scan.run under if __name__ == '__main__':")
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        if script is not None and not os.path.exists(script):
+            raise ScanError(f"a program read from {script} cannot start worker processes: save it, or workers=1")
+        self.workers = workers
         self.context = multiprocessing.get_context("spawn")  # forked processes cannot use OpenMP and hold open files
         self.receiver, self.sender = self.context.Pipe(duplex=False)
         self.executor = None
@@ -205,15 +217,14 @@ class Pool:
 
     def start(self):
         """Start the processes, again after one has died."""
-        for attempt in range(CRASHES):
+        for last in (False, True):
             self.close()
-            arguments = (self.directory, self.receiver)
-            self.executor = ProcessPoolExecutor(self.workers, self.context, start_worker, arguments)
+            self.executor = ProcessPoolExecutor(self.workers, self.context, start_worker, (self.receiver,))
             try:
                 return self.executor.submit(os.getpid).result()
             except BrokenProcessPool:
-                if attempt == CRASHES - 1:
-                    raise RuntimeError(
+                if last:
+                    raise ScanError(
                         "the worker processes do not start: in a script, put Scan.run under if __name__ == '__main__':"
                     ) from None
 
@@ -290,26 +301,37 @@ def on_executor(executor):
     """On anything that has submit(f, *args).result()."""
 
     def outcomes(work, points, stopping):
-        queue, outstanding = deque(points), deque()
-        while queue or outstanding:
-            while queue and len(outstanding) < OUTSTANDING and not stopping():
-                outstanding.append(executor.submit(work, queue.popleft()))
-            if not ready(outstanding[0], stopping):
-                return cancel(outstanding)
-            yield outstanding.popleft().result()
+        queue, outstanding = deque(points), []
+        try:
+            while queue or outstanding:
+                while queue and len(outstanding) < OUTSTANDING and not stopping():
+                    outstanding.append(executor.submit(work, queue.popleft()))
+                if not any_ready(outstanding, stopping):
+                    return
+                done = [future for future in outstanding if is_done(future)]
+                outstanding = [future for future in outstanding if future not in done]
+                for future in done:
+                    yield future.result()
+        finally:
+            cancel(outstanding)
 
     return outcomes
 
 
-def ready(future, stopping):
-    """Wait until a future is done, or, if it can tell whether it is, until it is time to stop; whether it is done."""
+def is_done(future):
+    """Whether a result is there; of a future that cannot tell it is waited for."""
+    return getattr(future, "done", lambda: True)()
+
+
+def any_ready(futures, stopping):
+    """Wait until a future is done or it is time to stop; whether one is done."""
     pause = 1e-3
-    while not getattr(future, "done", lambda: True)():
+    while not any(map(is_done, futures)):
         if stopping():
             return False
         time.sleep(pause)
         pause = min(2 * pause, POLL)
-    return True
+    return bool(futures)
 
 
 def cancel(futures):
@@ -322,7 +344,7 @@ def in_pool(workers):
     """In worker processes."""
 
     def outcomes(work, points, stopping):
-        pool = Pool(workers, work.directory)
+        pool = Pool(workers)
         try:
             yield from pool.outcomes(work, points, stopping)
         finally:
@@ -339,59 +361,18 @@ def run(
     scan,
     directory,
     *,
-    workers=None,
-    executor=None,
-    tasks=None,
-    task=None,
-    of=None,
-    time_limit=math.inf,
-    every=300.0,
-    retry=False,
-    update=False,
-    progress=None,
+    workers,
+    executor,
+    tasks,
+    task,
+    of,
+    time_limit,
+    every,
+    retry,
+    update,
+    progress,
 ):
-    """Compute the points of a scan that are not finished, longest first; ``Scan.run(directory, ...)``.
-
-    Ctrl-C, SIGTERM, SIGUSR1 and the time limit stop it; points that are being solved write checkpoints.  The
-    same call continues.  BLAS has one thread per process.
-
-    Parameters
-    ----------
-    scan : Scan
-    directory : str or Path
-        Made if it does not exist.
-    workers : int, optional
-        Worker processes, default the cores this process may use; 1: no other process.
-    executor : optional
-        Anything with ``submit(f, *args).result()``, in place of workers; it must see the same directory.
-    tasks : int, optional
-        With ``executor``: so many submissions, a share of the points each, instead of one per point.
-    task, of : int, optional
-        Compute only share number ``task`` (from 0) of ``of``.
-    time_limit : float
-        Seconds after which it stops.
-    every : float
-        Seconds between checkpoints of a point.
-    retry : bool
-        Compute the failed points again.
-    update : bool
-        Accept a plan other than that of the directory; finished points that it shares are kept.
-    progress : None, bool or callable
-        As in ``solve``.
-
-    Returns
-    -------
-    ScanStatus
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a plan or arguments that make no sense, before anything is written.
-    MemoryError
-        If as many points as there are workers do not fit.
-    OSError
-        If files cannot be written; what is finished is safe.
-    """
+    """``Scan.run``, which says what the arguments are."""
     began = time.monotonic()
     share = _check_share(workers, executor, tasks, task, of)
     limits = {"time_limit": time_limit, "every": every}
@@ -400,7 +381,9 @@ def run(
     store = Store(directory)
     seconds, memory = scan.check(meter)
     store.check_plan(scan, update)
-    own = np.argsort(-seconds, kind="stable")[slice(*share)]
+    # tasks on different machines must agree on the shares: the last digits of the costs may differ
+    own = np.argsort(-np.round(np.log2(seconds)), kind="stable")[slice(*share)]
+    own = own[np.argsort(-seconds[own], kind="stable")]
     workers = usable_cores() if workers is None and task is None else workers or 1
     if executor is None:
         _check_memory(memory[own], workers)
@@ -415,9 +398,10 @@ def run(
             runner.stopped = runner.stopped or stopped
         else:
             way = on_executor(executor) if executor is not None else in_pool(workers) if workers > 1 else here
-            runner.run(way, alone=task is None)
+            runner.run(way)
     status = status_of(scan, store, own)
-    status.computed, status.stopped, status.seconds = runner.computed, runner.stopped, time.monotonic() - began
+    status.computed, status.seconds = runner.computed, time.monotonic() - began
+    status.stopped = runner.stopped if status.missing else ""
     return status
 
 
@@ -462,12 +446,14 @@ class Runner:
     def __enter__(self):
         global _watch
         self.watch.__enter__()
+        self.watch.limit(self.work.deadline - time.time())
         _watch = self.watch
         return self
 
     def __exit__(self, *exc):
         global _watch
         _watch = None
+        self.watch.limit(math.inf)
         self.watch.__exit__(*exc)
         self.meter.close()
 
@@ -477,19 +463,17 @@ class Runner:
         done = finished if self.work.retry else np.union1d(finished, failed)
         return self.own[~np.isin(self.scan.ids[self.own], done)].tolist()
 
-    def run(self, way, alone):
-        """Compute the points; ``alone``: also wait for those that other runners hold."""
+    def run(self, way):
+        """Compute the points; those that other runners hold are waited for."""
         pending = self.pending()
         self.total = max(self.seconds[pending].sum(), 1e-300)
         self.done, self.begun, work = 0.0, len(pending), self.work
-        while pending and not self.stopped:
-            busy = [o.point for o in way(work, pending, self.stopping) if self.note(o)]
-            if busy and alone and not self.stopping():
-                time.sleep(POLL)
-            pending = busy if alone else []
+        while pending and not self.stopping():
+            pending = [o.point for o in way(work, pending, self.stopping) if self.note(o)]
             work = replace(work, retry=False)  # what failed just now is not tried again
+            if pending:
+                time.sleep(POLL)
         self.store.pack()
-        self.stopping()
 
     def stopping(self):
         """Whether to stop; the reason is kept."""
@@ -531,7 +515,7 @@ def status_of(scan, store, own=None):
 
 def _failures(scan, store, ids):
     """What is known of the failed points among ``ids``."""
-    numbers = {name: i for i, name in enumerate(scan.ids)}
+    numbers = {name: i for i, name in reversed(list(enumerate(scan.ids)))}
     finished, _ = store.outcomes()
     for name, message in store.messages(np.setdiff1d(ids, finished)).items():
         yield {"id": name.decode(), "parameters": scan.describe(numbers[name]), "message": message}
@@ -566,9 +550,8 @@ class Share:
     def __call__(self, work, task, of):
         scan, store = opened(work.directory, work.sha256)
         left = max(work.deadline - time.time(), POLL)
-        done = run(
-            scan, store.directory, task=task, of=of, time_limit=left, every=work.every, retry=work.retry, progress=False
-        )
+        options = {"time_limit": left, "every": work.every, "retry": work.retry, "progress": False}
+        done = scan.run(store.directory, task=task, of=of, **options)
         return done
 
     def checkpoint(self, *args):
@@ -582,9 +565,10 @@ def share_out(executor, work, tasks, stopping):
     """Submit every share and wait; how many points were computed, and why a share stopped early."""
     futures = [executor.submit(Share(), work, task, tasks) for task in range(tasks)]
     shares = []
-    for future in futures:
-        if not ready(future, stopping):
-            cancel(futures)
-            break
-        shares.append(future.result())
+    try:
+        for future in futures:
+            if any_ready([future], stopping):
+                shares.append(future.result())
+    finally:
+        cancel(futures[len(shares) :])
     return sum(share.computed for share in shares), next((s.stopped for s in shares if s.stopped), "")

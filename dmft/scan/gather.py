@@ -16,6 +16,7 @@ NOTES = {
     "status": "what became of the point",
     "message": "the status in words",
     "id": "name of the point's file",
+    "integrator": "integrator of the point, as given or by default",
     "seconds": "wall time of the point",
     "t_final": "where the run ended: time, or number of the iteration",
     "escape_time": "first crossing of the event; inf if there is none",
@@ -48,6 +49,9 @@ class Gathered:
         size = 8 * sum(values.size for _, values in self.data.values()) + 100_000
         with atomic(path, overwrite, size) as f:
             f.attrs.update(self.attrs)
+            beside = [name for name, (dim, _) in self.coords.items() if name != dim]
+            if beside:  # zipped axes: coordinates too, as the CF conventions say it
+                f.attrs["coordinates"] = " ".join(beside)
             for name, (dim, values) in self.coords.items():
                 if name == dim:
                     make_scale(f, name, _storable(values), _note(name))
@@ -73,9 +77,8 @@ class Gathered:
 
 
 def _note(name):
-    for suffix, text in (("_final", "at the end of the run"), ("_stderr", "standard error at the end")):
-        if name.endswith(suffix) and name not in NOTES:
-            return f"{long_name(name.removesuffix(suffix))}, {text}"
+    if name.endswith("_final") and name not in NOTES:
+        return f"{long_name(name.removesuffix('_final'))}, at the end of the run"
     if name.endswith("_error") and name not in NOTES:
         return f"estimated error of {name[:-6]}"
     return NOTES.get(name) or long_name(name)
@@ -175,16 +178,20 @@ class Columns:
         self.sorted = scan.ids[self.order]
         self.ids = scan.ids
         self.status = np.zeros(scan.size, dtype="i1")
-        self.message = np.full(scan.size, "", dtype=object)
+        self.message, self.integrator = (np.full(scan.size, "", dtype=object) for _ in range(2))
         self.values, self.curves = {}, {}
 
     def add(self, table):
-        """The rows of a table that belong to the scan."""
-        at = np.minimum(np.searchsorted(self.sorted, table.ids), self.size - 1)
-        known = self.sorted[at] == table.ids
-        rows, points = np.flatnonzero(known), self.order[at[known]]
+        """The rows of a table that belong to the scan; a failure does not replace a success."""
+        rows, points = self._places(table.ids)
+        keep = (table.status[rows] != STATUS["failed"]) | np.isin(self.status[points], (0, STATUS["failed"]))
+        rows, points = rows[keep], points[keep]
         self.status[points] = table.status[rows]
         self.message[points] = [text.decode() for text in table.texts["message"][rows]]
+        self.integrator[points] = [json.loads(text).get("integrator", "") for text in table.texts["info"][rows]]
+        for arrays in (self.values, self.curves):  # nothing of an earlier failure remains
+            for array in arrays.values():
+                array[points] = np.nan
         for column, name in enumerate(table.names):
             values = table.values[rows, column]
             if name not in UNTIL_FAILURE:
@@ -192,6 +199,14 @@ class Columns:
             self._array(self.values, name, ())[points] = values
         for column, name in enumerate(table.curve_names):
             self._array(self.curves, name, (self.times,))[points] = table.curves[rows, column]
+
+    def _places(self, ids):
+        """(rows, points): every row of ``ids`` with every point of that identity, for a plan may have equal points."""
+        first, end = (np.searchsorted(self.sorted, ids, side) for side in ("left", "right"))
+        count = end - first
+        rows = np.repeat(np.arange(len(ids)), count)
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        return rows, self.order[first[rows] + within]
 
     def _array(self, arrays, name, shape):
         if name not in arrays:
@@ -206,7 +221,8 @@ class Columns:
         values = {name: self.values.get(name, np.full(self.size, np.nan)) for name in ("seconds", "t_final")}
         others = {name: self.values[name] for name in sorted(set(self.values) - set(values))}
         ids = np.char.decode(self.ids).astype(object)
-        return {"status": self.status, "message": self.message, "id": ids} | values | others
+        texts = {"message": self.message, "id": ids, "integrator": self.integrator}
+        return {"status": self.status, **texts} | values | others
 
 
 def write(directory):

@@ -120,9 +120,11 @@ def assign(table, keys, value):
 
 
 def pure(values):
-    """Arrays and numbers of NumPy as lists and numbers of Python."""
+    """Plain data without arrays and numbers of NumPy, and without None."""
     if isinstance(values, (np.ndarray, np.generic)):
         return values.tolist()
+    if isinstance(values, Mapping):
+        return {key: pure(value) for key, value in values.items() if value is not None}
     return [pure(value) for value in values] if isinstance(values, (list, tuple)) else values
 
 
@@ -143,12 +145,12 @@ def toml(data):
         return "[" + ", ".join(map(toml, data)) + "]"
     if isinstance(data, float):
         return repr(data)  # inf is TOML as well
-    return json.dumps(data)
+    return json.dumps(data, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def toml_key(key):
     """A key, quoted where TOML wants it."""
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else toml(str(key))
 
 
 def toml_text(tables):
@@ -249,16 +251,15 @@ class Scan:
             "dynamics": labelled(dynamics),
             "initial": {"m0": m0},
             "integrator": {} if integrator is None else plain_model("integrator", integrator, INTEGRATORS),
-            "run": {key: specs.plain(value) for key, value in run.items() if value is not None},
+            "run": {key: specs.plain(value) for key, value in run.items()},
         }
         if simulation is not None:
             plan["simulation"] = dict(_check.instance("simulation", simulation, Mapping, "a dict with N, ..."))
-        scan = {self._path(plan, name): pure(values) for name, values in over.items()}
-        settings = {"curves": pure(curves), "observables": observables, "solutions": solutions or None}
-        scan |= {name: value for name, value in settings.items() if value is not None}
+        scan = {self._path(plan, name): values for name, values in over.items()}
+        scan |= {"curves": curves, "observables": observables, "solutions": solutions or None}
         if zip is not None:
             scan["zip"] = [[self._path(plan, name) for name in group] for group in zip]
-        self._load({**plan, "scan": scan})
+        self._load(pure({**plan, "scan": scan}))
 
     @staticmethod
     def _path(plan, name):
@@ -285,12 +286,19 @@ class Scan:
             In one line that names the table and the key.
         """
         try:
-            tables = tomllib.loads(Path(path).read_text())
+            source = Path(path).read_text()
+            tables = tomllib.loads(source)
         except FileNotFoundError:
             raise FileNotFoundError(f"plan {path} does not exist") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except IsADirectoryError:
+            raise IsADirectoryError(f"{path} is a directory: give the name of a plan file") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"plan {path}: {error} (text needs quotes)") from None
+        except UnicodeDecodeError as error:
             raise ValueError(f"plan {path}: {error}") from None
-        return cls.of(tables)
+        scan = cls.of(tables)
+        scan.source = source
+        return scan
 
     @classmethod
     def of(cls, tables):
@@ -320,11 +328,13 @@ class Scan:
                 raise ValueError("dynamics.run: events are those of [run] for every dynamics")
         refuse_functions("plan", {**tables, "dynamics": dict(enumerate(entries))})
         self.plan = tables
+        self.source = None
         self.simulated = "simulation" in tables
         settings = {k: v for k, v in tables["scan"].items() if k in SETTINGS}
         given = flattened({k: v for k, v in tables["scan"].items() if k not in SETTINGS})
+        self._check_paths(given)
         self.axes = [Axis(path, axis_values(f"scan: {path}", values)) for path, values in given.items()]
-        self._check_paths()
+        self._check_integrator()
         self.groups = self._grouped(settings.get("zip"))
         self.labels = self._labels()
         self.kept = self._kept(settings)
@@ -338,22 +348,53 @@ class Scan:
             {name: [a for a in group if a.keys[0] == name] for name in TABLES[:-1]} for group in self.groups
         ]
 
-    def _check_paths(self):
-        if not self.axes:
+    def _check_paths(self, paths):
+        if not paths:
             raise ValueError('scan: there is no axis: write "model.delta2" = {start, stop, num} or the like')
         tables = [name for name in TABLES[:-1] if self.simulated or name != "simulation"]
-        for axis in self.axes:
-            first, *rest = axis.keys
+        for path in paths:
+            first, *rest = path.split(".")
+            if first == "simulation" and not self.simulated:
+                raise ValueError(f"scan: {path!r} needs a table [simulation]")
+            if path in specs.RUN_KEYS:
+                raise ValueError(f"scan: {path!r} belongs in the table [run]; as an axis it is 'run.{path}'")
             if first not in tables or not rest:
                 known = [*SETTINGS, *(f"{t}.{key}" for t, names in parameters(self.plan) for key in names)]
-                close = matching(self.plan, axis.path) or difflib.get_close_matches(axis.path, known, 1)
+                close = matching(self.plan, path) or difflib.get_close_matches(path, known, 1)
                 hint = f" (did you mean {close[0]!r}?)" if close else ""
                 raise ValueError(
-                    f"scan: {axis.path!r} is not an axis{hint}: write table.parameter with one of "
+                    f"scan: {path!r} is not an axis{hint}: write table.parameter with one of "
                     f"{', '.join(tables)}, or one of the settings {', '.join(SETTINGS)}"
                 )
             if rest[-1] == "kind":
-                raise ValueError(f"scan: {axis.path!r} is not allowed: use several [[dynamics]], or several plans")
+                raise ValueError(f"scan: {path!r} is not allowed: use several [[dynamics]], or several plans")
+
+    def _check_integrator(self):
+        """Something must use the table [integrator] and its axes."""
+        table = self._integrator_table()
+        users = [entry for entry in self.plan["dynamics"] if not self.simulated and entry.get("kind") != "amp"]
+        for entry in self.plan["dynamics"]:
+            if entry.get("integrator") and entry not in users:
+                raise ValueError(f"dynamics: {entry.get('kind')!r} has no integrator here")
+        if table and not users:
+            what = "simulations" if self.simulated else "state evolutions"
+            raise ValueError(f"integrator: {', '.join(table)} not allowed: {what} have no integrator")
+        if len(self.plan["dynamics"]) > 1 and table and not any(self._takes(entry, table) for entry in users):
+            raise ValueError(f"integrator: no dynamics of the plan takes {', '.join(table)}")
+
+    def _integrator_table(self):
+        """The table [integrator] with the keys of its axes."""
+        table = dict.fromkeys(axis.keys[1] for axis in self.axes if axis.keys[0] == "integrator")
+        return table | self.plan.get("integrator", {})
+
+    def _takes(self, entry, table):
+        """Whether the table [integrator] is one of a dynamics."""
+        model, dynamics = MODELS.get(self.plan["model"].get("kind")), DYNAMICS.get(entry.get("kind"))
+        if model is None or dynamics is None or entry.get("kind") == "amp":
+            return False
+        kinds = specs.integrator_kinds(model, dynamics)
+        kind = table.get("kind", kinds[0])
+        return kind in kinds and set(table) - {"kind"} <= {f.name for f in fields(INTEGRATORS[kind])}
 
     def _grouped(self, zipped):
         """Axes by dimension: zipped ones together, at the place of the first."""
@@ -393,6 +434,8 @@ class Scan:
     @staticmethod
     def _kept(settings):
         curves = settings.get("curves")
+        if isinstance(curves, bool):
+            raise TypeError(f"scan: curves must be a list of times or a table {{start, stop, num}}, got {curves}")
         if isinstance(curves, Mapping):
             curves = spaced("scan: curves", curves)
         if curves is not None:
@@ -429,6 +472,8 @@ class Scan:
         table = self.plan.get(name, {}) if name != "dynamics" else entry
         if name == "dynamics":
             table = {key: value for key, value in table.items() if key not in ("label", "run", "integrator")}
+        elif name == "integrator" and len(self.labels) > 1 and not self._takes(entry, self._integrator_table()):
+            return entry.get("integrator", {})  # the table [integrator] is that of another dynamics
         elif name in ("run", "integrator"):
             table = {**table, **entry.get(name, {})}
         for places, k in zip(self._places, place, strict=True):
@@ -470,20 +515,23 @@ class Scan:
             For the first point that makes no sense, with its parameters.
         """
         seconds, memory = np.empty(self.size), np.empty(self.size)
+        known, longest = {}, 0.0
         for i in range(self.size):
             try:
-                seconds[i], memory[i] = self.point(i).cost()
+                point = self.point(i)
+                seconds[i], memory[i] = point.cost()
             except (TypeError, ValueError, OverflowError) as error:
                 raise type(error)(f"point {self.describe(i)}: {error}") from None
+            longest = max(longest, point.duration)
+            if self.kept.observables is not None:
+                known.update(dict.fromkeys(point.names))
             if meter is not None and i % 1000 == 0:
                 meter.update(i / self.size, "plan", f"{i} of {self.size} points")
-        self._check_observables()
+        if self.kept.observables is not None:
+            specs.refuse_unknown("scan: observables", self.kept.observables, list(known))
+        if self.kept.curves is not None and self.kept.curves[-1] > longest * (1 + 1e-9):
+            raise ValueError(f"scan: curves go to {self.kept.curves[-1]:g}, the longest run to {longest:g}")
         return seconds, memory
-
-    def _check_observables(self):
-        count = self.size // len(self.labels)
-        known = dict.fromkeys(name for k in range(len(self.labels)) for name in self.point(k * count).names)
-        specs.refuse_unknown("scan: observables", self.kept.observables or (), list(known))
 
     def describe(self, i):
         """The parameters of point i in words."""
@@ -519,8 +567,8 @@ class Scan:
         return hashlib.sha256(canonical([self.labels, first, axes, zipped]).encode()).hexdigest()
 
     def text(self):
-        """The plan as the text of a TOML file."""
-        return toml_text(self.plan)
+        """The plan as a TOML file: the file that was read, or one that says the same."""
+        return toml_text(self.plan) if self.source is None else self.source
 
     def coordinates(self):
         """Dimensions of the result: {dimension: {name: values}}, the first of each names it."""
@@ -540,10 +588,69 @@ class Scan:
         axes = ", ".join(f"{axis.path}: {len(axis.values)}" for axis in self.axes)
         return f"<Scan of {self.size} points: {axes}; {', '.join(self.labels)}>"
 
-    def run(self, directory, **options):
-        """Compute every point that is not finished; see ``dmft.scan.execution.run`` for the options."""
+    def run(
+        self,
+        directory,
+        *,
+        workers=None,
+        executor=None,
+        tasks=None,
+        task=None,
+        of=None,
+        time_limit=math.inf,
+        every=300.0,
+        retry=False,
+        update=False,
+        progress=None,
+    ):
+        """Compute the points that are not finished, longest first.
+
+        Ctrl-C, SIGTERM, SIGUSR1 and the time limit stop it (see ``ScanStatus.stopped``); points that are being
+        solved write checkpoints, and the same call continues.  A point has one thread of BLAS, and a process
+        computes one point at a time.
+
+        Parameters
+        ----------
+        directory : str or Path
+            Made if it does not exist.
+        workers : int, optional
+            Worker processes, default the cores this process may use, 1 with ``task``; 1: no other process.
+        executor : optional
+            Anything with ``submit(f, *args).result()``, in place of workers; it must see the same directory.
+        tasks : int, optional
+            With ``executor``: so many submissions, a share of the points each, instead of one per point.
+        task, of : int, optional
+            Compute only share number ``task`` (from 0) of ``of``.
+        time_limit : float
+            Seconds after which it stops.
+        every : float
+            Seconds between checkpoints of a point.
+        retry : bool
+            Compute the failed points again.
+        update : bool
+            Accept a plan other than that of the directory; finished points that it shares are kept.
+        progress : None, bool or callable
+            As in ``solve``.
+
+        Returns
+        -------
+        ScanStatus
+
+        Raises
+        ------
+        TypeError, ValueError
+            For a plan or arguments that make no sense, before anything is written.
+        MemoryError
+            If as many points as there are workers do not fit.
+        OSError
+            If files cannot be written; what is finished is safe.
+        ScanError
+            If worker processes do not start, or somebody replaces the plan meanwhile.
+        """
         from .execution import run
 
+        options = {"tasks": tasks, "task": task, "of": of, "time_limit": time_limit, "every": every}
+        options |= {"workers": workers, "executor": executor, "retry": retry, "update": update, "progress": progress}
         return run(self, directory, **options)
 
 

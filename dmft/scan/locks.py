@@ -49,17 +49,22 @@ class Locks:
         if not _held[key]:
             del _held[key]
             self._lock(fcntl.LOCK_UN, byte)
-        if not any(path == self.path for path, _ in _held):
+        if not any(path == self.path for path, _ in _held) and self.path in _files:
             os.close(_files.pop(self.path))
 
     def enter(self, clean):
         """Be present until the process ends or leaves; ``clean`` is called if nobody else is."""
         with _guard:
-            if not _held[self.path, PRESENCE]:
+            _held[self.path, PRESENCE] += 1
+            if _held[self.path, PRESENCE] > 1:
+                return
+            try:
                 if self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, PRESENCE):
                     clean()
                 self._lock(fcntl.LOCK_SH, PRESENCE)
-            _held[self.path, PRESENCE] += 1
+            except BaseException:
+                self._release(PRESENCE)
+                raise
 
     def leave(self):
         """One thread less is present."""

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import math
+import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from ..storage import generations, provenance
 
 EVOLUTION_STEPS = 1000  # of a state evolution, where the plan gives none
 EVOLUTION_SECONDS = 2e-3
+
+
+_one_at_a_time = threading.Lock()  # points of one process
 
 
 class PointStoppedError(Exception):
@@ -82,12 +86,12 @@ class Part:
     text: str
 
     @classmethod
-    def by(cls, build):
+    def by(cls, build, describe=lambda value: value):
         """A function that makes the part of a table."""
 
         def made(table):
             value = build(table)
-            return cls(value, canonical(value))
+            return cls(value, canonical(describe(value)))
 
         return made
 
@@ -97,12 +101,27 @@ def _initial(table):
 
 
 def _run(table):
-    return _floats(specs.run_arguments(table), ("t_max",))
+    run = _floats(specs.run_arguments(table), ("t_max",))
+    save_at = None if run["save_at"] is None else np.asarray(run["save_at"]).astype(float).tolist()
+    return {**run, "save_at": save_at, "events": run["events"] or None}
+
+
+def _evolution(table):
+    run = _run(table)
+    return {**run, "steps": EVOLUTION_STEPS if run["steps"] is None else run["steps"]}
 
 
 def _simulation(table):
-    specs.refuse_unknown("simulation", table, simulation_names())
-    return _floats(dict(table), ("dt", "success_overlap"))
+    names = simulation_names()
+    specs.refuse_unknown("simulation", table, list(names))
+    if "N" not in table:
+        raise ValueError("simulation: N must be given")
+    return _floats({**names, **table}, ("dt", "success_overlap"))
+
+
+def _same_numbers(settings):
+    """What changes the numbers of a simulation: not how many samples run at a time."""
+    return {name: value for name, value in settings.items() if name != "workers"}
 
 
 def _floats(arguments, names):
@@ -112,9 +131,9 @@ def _floats(arguments, names):
 
 
 def simulation_names():
-    """Arguments of ``simulate`` that a table [simulation] may hold."""
+    """Arguments of ``simulate`` that a table [simulation] may hold, with their defaults."""
     others = ("model", "dynamics", "t_max", "steps", "m0", "progress")
-    return [name for name in inspect.signature(simulate).parameters if name not in others]
+    return {k: v.default for k, v in inspect.signature(simulate).parameters.items() if k not in others}
 
 
 def make_point(section, simulated, kept):
@@ -123,14 +142,15 @@ def make_point(section, simulated, kept):
         "model": section("model", Part.by(specs.model_from)),
         "dynamics": section("dynamics", Part.by(specs.dynamics_from)),
         "initial": section("initial", Part.by(_initial)),
-        "run": section("run", Part.by(_run)),
     }
     model, dynamics = parts["model"].value, parts["dynamics"].value
+    evolves = isinstance(dynamics, AMP) and not simulated
+    parts["run"] = section("run", Part.by(_evolution if evolves else _run))
     cls, settings = EvolutionPoint, None
     if simulated:
-        cls, settings = SimulationPoint, section("simulation", Part.by(_simulation))
+        cls, settings = SimulationPoint, section("simulation", Part.by(_simulation, _same_numbers))
         parts["simulation"] = settings
-    elif not isinstance(dynamics, AMP):
+    elif not evolves:
         build = Part.by(lambda table: specs.integrator_from(table, model, dynamics))
         cls, settings = SolvePoint, section("integrator", build)
         parts["integrator"] = settings
@@ -172,6 +192,11 @@ class Point:
         """Events of the plan."""
         return self.arguments["events"] or ()
 
+    @property
+    def duration(self):
+        """t_max or steps."""
+        return self.arguments["t_max"] or self.arguments["steps"]
+
     def compute(self, store, every, time_limit):
         """Solve it and keep what is asked for.
 
@@ -185,14 +210,19 @@ class Point:
         OSError
             If a file cannot be written.
         """
-        with warnings.catch_warnings(record=True) as caught:
+        # warnings, like the threads of BLAS, belong to the process
+        with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            solution, status, message = self._outcome(store.checkpoint_path(self.id), every, time_limit)
-        message = "; warning: ".join(dict.fromkeys([message, *(str(w.message) for w in caught)]))
+            try:
+                solution, status, message = self._outcome(store.checkpoint_path(self.id), every, time_limit)
+            except PointStoppedError as stop:
+                raise PointStoppedError(with_warnings(str(stop), caught)) from None
         values, curves = ({}, {}) if solution is None else self._observed(solution, status)
         if solution is not None and self.kept.solutions and status != "failed":
             solution.save(store.solution_path(self.id), overwrite=True)
-        return Record(self.id, self.parameters, status, message, values, curves, json.dumps(provenance()))
+        info = {**provenance(), "integrator": getattr(getattr(solution, "integrator", None), "kind", "")}
+        message = with_warnings(message, caught)
+        return Record(self.id, self.parameters, status, message, values, curves, json.dumps(info))
 
     def _outcome(self, checkpoint, every, time_limit):
         """(solution or None, status, message)."""
@@ -217,20 +247,28 @@ class Point:
         errors = self.kept.of(solution.stats.get("error") or {})
         values |= {f"{name}_error": float(error) for name, error in errors.items() if error is not None}
         sampled = {k: v for k, v in self.kept.of(solution.stderr).items() if v.ndim == 1}
-        values |= {f"{name}_stderr": float(v[-1]) for name, v in sampled.items()}
+        values |= {f"{name}_stderr_final": float(v[-1]) for name, v in sampled.items()}
         for k, event in enumerate(self.events):
             values[f"escape_time:{k}"], values[f"escape_time_error:{k}"] = first_crossing(solution, event, status)
-        return values, self._curves(solution, scalars, end)
+        return values, self._curves(solution, scalars, sampled)
 
-    def _curves(self, solution, scalars, end):
+    def _curves(self, solution, scalars, sampled):
+        """Scalars, and their standard errors, at the times of the plan; NaN after the end."""
         if self.kept.curves is None:
             return {}
         times = np.array(self.kept.curves)
-        inside = times <= end * (1 + 1e-12)
-        curves = {name: np.full(len(times), math.nan) for name in scalars}
-        for name, curve in curves.items():
-            curve[inside] = solution.interpolate(name, times[inside])
+        inside = times <= solution.t[-1] * (1 + 1e-12)
+        curves = {name: np.full(len(times), math.nan) for name in (*scalars, *(f"{k}_stderr" for k in sampled))}
+        for name in scalars:
+            curves[name][inside] = solution.interpolate(name, times[inside])
+        for name, error in sampled.items():
+            curves[f"{name}_stderr"][inside] = np.interp(times[inside], solution.t, error)
         return curves
+
+
+def with_warnings(message, caught):
+    """A message and the warnings beside it."""
+    return "; warning: ".join(dict.fromkeys([message, *(str(w.message) for w in caught)]))
 
 
 def first_crossing(solution, event, status):
@@ -266,12 +304,14 @@ class SolvePoint(Point):
     def solution(self, path, every, time_limit):
         """Solve, or go on from the checkpoint of an earlier attempt."""
         if any(file.exists() for file in generations(path)):
-            with contextlib.suppress(FileFormatError):  # damaged: start anew
-                return resume(path, every=every, time_limit=time_limit, progress=False)
-            for file in generations(path):
-                file.unlink(missing_ok=True)
+            with contextlib.suppress(FileFormatError):
+                return resume(path, every=every, time_limit=time_limit, at_end=False, progress=False)
+            for file in generations(path):  # damaged, or of a newer version
+                if file.exists():
+                    file.rename(f"{file}.unreadable")
+        arguments = self.arguments if self.kept.solutions else {**self.arguments, "save_at": [0.0]}
         checkpoint = Checkpoint(path, every, time_limit, at_end=False)
-        return solve(**self.arguments, integrator=self.settings, checkpoint=checkpoint, progress=False)
+        return solve(**arguments, integrator=self.settings, checkpoint=checkpoint, progress=False)
 
 
 class UninterruptedPoint(Point):
@@ -302,8 +342,7 @@ class EvolutionPoint(UninterruptedPoint):
         return ["m", "mse", *(["V", "c", "energy"] if planted else [])]
 
     def _steps(self):
-        steps = EVOLUTION_STEPS if self.arguments["steps"] is None else self.arguments["steps"]
-        return check_duration(self.arguments["dynamics"], self.arguments["t_max"], steps)[1]
+        return check_duration(self.arguments["dynamics"], self.arguments["t_max"], self.arguments["steps"])[1]
 
     def cost(self):
         """(seconds, bytes), both rough.
@@ -315,6 +354,8 @@ class EvolutionPoint(UninterruptedPoint):
         """
         amp.check_evolution(self.arguments["model"], self.arguments["dynamics"].estimator, self.arguments["m0"])
         self._check_events()
+        if self.arguments["save_at"] is not None:
+            raise ValueError("save_at is not allowed for a state evolution: it has no C and R")
         return EVOLUTION_SECONDS, 100 * self._steps()
 
     def solution(self, path, every, time_limit):

@@ -4,6 +4,8 @@ import re
 import shlex
 import sys
 
+from .. import _check
+
 TEMPLATE = """#!/bin/bash
 # {points} points in {tasks} tasks; submit with: sbatch {script}
 #SBATCH --job-name=dmft
@@ -87,6 +89,7 @@ def script(scan, directory, *, tasks, time, before=120, path=None, options=None,
     -------
     str
     """
+    _check.integer("signal_before", before, low=0, high=65535)
     if before >= seconds_of(time):
         raise ValueError(f"signal_before = {before} is not allowed: it must be below time = {time!r}")
     for name, value in {"directory": str(directory), **(options or {})}.items():

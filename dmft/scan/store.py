@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PACK = 1000  # single files that are put into one
 STATUS = {"missing": 0, "finished": 1, "event": 2, "failed": 3}
 TEXTS = ("message", "parameters", "info")
 FINISHED, FAILED, PACKED = ".h5", ".failed.h5", ".pack.h5"
+NOBODY = np.array([], dtype="S32"), np.array([], dtype="S32")
 
 
 @dataclass
@@ -128,7 +130,8 @@ class Store:
         self.directory = Path(directory)
         self.points = self.directory / "points"
         self.locks = Locks(self.directory / "lock")
-        self.packs = {}  # ids and status of every pack that was read: {name: (ids, status)}
+        self.packs = {}  # what was read of packs, which never change: {name: (ids, status)}
+        self.packed = ((), *NOBODY)  # names of the packs, ids of all finished and all failed points in them
 
     # --- places
 
@@ -202,15 +205,18 @@ class Store:
 
     def write_plan(self, scan, update):
         """Write the plan into the directory; an old one is kept beside it."""
+        text, plan = scan.text(), self.directory / "plan.toml"
+        if Scan.of(tomllib.loads(text)).sha256 != scan.sha256:
+            raise ValueError(f"the plan cannot be written as a file: {scan!r}")
         with self.locks.writing_plan():
             self.check_plan(scan, update)  # somebody else may have been faster
             header = self.header()
             if header is not None and header["plan_sha256"] == scan.sha256 and not update:
                 return
-            if header is not None:
-                old = (self.directory / "plan.toml").read_bytes()
+            if plan.exists() and plan.read_bytes() != text.encode():
+                old = plan.read_bytes()
                 write_bytes(self.directory / f"plan-{hashlib.sha256(old).hexdigest()[:8]}.toml", old)
-            write_bytes(self.directory / "plan.toml", scan.text().encode())
+            write_bytes(plan, text.encode())
             new = {"format": "dmft-scan-directory", "dmft_schema": SCHEMA, "dmft_version": release("dmft")}
             write_bytes(self.directory / "scan.json", json.dumps({**new, "plan_sha256": scan.sha256}).encode())
 
@@ -234,9 +240,10 @@ class Store:
         for folder in (self.directory, self.points, self.directory / "checkpoints", self.directory / "solutions"):
             for file in folder.glob(f".*.{platform.node()}.*.tmp"):
                 file.unlink(missing_ok=True)
-        for file in (self.directory / "checkpoints").glob("*.ckpt*"):
-            if self.has(file.name.split(".")[0]):
-                file.unlink(missing_ok=True)
+        with contextlib.suppress(FileFormatError):  # of a damaged pack: gather says so
+            for file in (self.directory / "checkpoints").glob("*.ckpt*"):
+                if self.has(file.name.split(".")[0]):
+                    file.unlink(missing_ok=True)
 
     # --- outcomes
 
@@ -246,13 +253,17 @@ class Store:
         return [n for n in names if suffix != FINISHED or not n.endswith((FAILED, PACKED))]
 
     def _packed(self):
-        """(ids, status) of every pack."""
-        names = self._names(PACKED)
-        for name in names:
-            if name not in self.packs:
-                with open_file(self.points / name, ("dmft-points",)) as f:
-                    self.packs[name] = (f["id"][:], f["status"][:])
-        return [self.packs[name] for name in names]
+        """(finished, failed): sorted ids in packs."""
+        names = tuple(sorted(self._names(PACKED)))
+        if names != self.packed[0]:
+            for name in names:
+                if name not in self.packs:
+                    with open_file(self.points / name, ("dmft-points",)) as f:
+                        self.packs[name] = (f["id"][:], f["status"][:])
+            packs = [self.packs[name] for name in names]
+            split = [[ids[(status == STATUS["failed"]) == failed] for ids, status in packs] for failed in (False, True)]
+            self.packed = (names, *(np.unique(np.concatenate([NOBODY[0], *ids])) for ids in split))
+        return self.packed[1:]
 
     def has(self, name, failed=False):
         """Whether a point is finished (or, if asked, failed)."""
@@ -260,17 +271,16 @@ class Store:
             return True
         if failed and (self.points / f"{name}{FAILED}").exists():
             return True
-        ranks = (STATUS["finished"], STATUS["event"], *([STATUS["failed"]] if failed else []))
-        return any(np.any(np.isin(status[ids == name.encode()], ranks)) for ids, status in self._packed())
+        return any(found(ids, name.encode()) for ids in self._packed()[: 2 if failed else 1])
 
     def outcomes(self):
         """(finished, failed): arrays of ids."""
         # single files first: what is packed in between is then seen in the pack
-        finished, failed = ([n.removesuffix(s).encode() for n in self._names(s)] for s in (FINISHED, FAILED))
-        packs = self._packed()
-        finished = [np.array(finished, dtype="S32"), *(ids[status != STATUS["failed"]] for ids, status in packs)]
-        failed = [np.array(failed, dtype="S32"), *(ids[status == STATUS["failed"]] for ids, status in packs)]
-        finished, failed = np.unique(np.concatenate(finished)), np.unique(np.concatenate(failed))
+        singles = [[n.removesuffix(s).encode() for n in self._names(s)] for s in (FINISHED, FAILED)]
+        finished, failed = (
+            np.union1d(np.array(names, dtype="S32"), packed)
+            for names, packed in zip(singles, self._packed(), strict=True)
+        )
         return finished, np.setdiff1d(failed, finished)
 
     def write(self, record):
@@ -303,26 +313,34 @@ class Store:
                 (self.points / name).unlink(missing_ok=True)
 
     def tables(self):
-        """Outcomes as tables; finished ones come after failed ones and overrule them."""
-        for failed in (True, False):
-            for name in self._names(FAILED if failed else FINISHED):
-                with contextlib.suppress(FileNotFoundError):  # packed or replaced meanwhile: it is met below
-                    yield Table.read(self.points / name)
-            for name in self._names(PACKED):
-                table = Table.read(self.points / name)
-                chosen = (table.status == STATUS["failed"]) == failed
-                if chosen.any():
-                    yield table.rows(chosen)
+        """Every outcome as tables, older ones of a point before newer ones."""
+        singles = [*self._names(FAILED), *self._names(FINISHED)]
+        read = set()
+        for name in sorted(self._names(PACKED), key=lambda name: (self.points / name).stat().st_mtime_ns):
+            read.add(name)
+            yield self._table(name)
+        for name in singles:
+            with contextlib.suppress(FileNotFoundError):  # packed or replaced meanwhile
+                yield self._table(name)
+        for name in set(self._names(PACKED)) - read:
+            yield self._table(name)
+
+    def _table(self, name):
+        try:
+            return Table.read(self.points / name)
+        except FileFormatError as error:
+            raise FileFormatError(f"{error}: remove it and run the scan again") from None
 
     def messages(self, ids):
         """Messages of those points that failed: {id: message}."""
         out = {}
-        for name in self._names(FAILED):
-            with contextlib.suppress(FileNotFoundError):  # packed or replaced meanwhile
-                table = Table.read(self.points / name)
-                out.update(zip(table.ids, table.texts["message"], strict=True))
-        for name in self._names(PACKED):
-            table = Table.read(self.points / name)
-            failed = table.rows(table.status == STATUS["failed"])
-            out = {**dict(zip(failed.ids, failed.texts["message"], strict=True)), **out}
+        for table in self.tables():
+            failed = table.status == STATUS["failed"]
+            out.update(zip(table.ids[failed], table.texts["message"][failed], strict=True))
         return {name: out[name].decode() for name in ids if name in out}
+
+
+def found(ids, name):
+    """Whether a name is among sorted ones."""
+    at = np.searchsorted(ids, name)
+    return at < len(ids) and ids[at] == name
