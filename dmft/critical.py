@@ -4,6 +4,7 @@
 ``escape_threshold`` extrapolate: where does the time of the event diverge?  Closed forms are in ``dmft.thresholds``.
 """
 
+import difflib
 import math
 import time
 import warnings
@@ -28,6 +29,7 @@ LARGE_RMS = 0.3  # of the residuals over the standard deviation of log t: no law
 LARGE_BEND = 0.1  # the same for residuals that follow one another in sign: another law
 RUN_ON = 1.0  # ratio of von Neumann below which residuals do that; 2 for independent ones
 ROUNDING = 1e-10  # of log t
+SIGN_BLIND = (None, "quartic", "normalized")  # losses (None: landscapes) that know x* up to its sign: m = 0 stays
 
 
 class NoDivergenceError(ValueError):
@@ -42,6 +44,20 @@ class NoDivergenceError(ValueError):
     def __init__(self, message, x=None, escape_time=None, m0=None):
         super().__init__(message)
         self.x, self.escape_time, self.m0 = x, escape_time, m0
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during ``threshold`` or ``escape_threshold``: the runs that were finished.
+
+    Attributes
+    ----------
+    x, escape_time, m0 : ndarray
+        One entry per run.
+    """
+
+    def __init__(self, runs):
+        super().__init__(f"interrupted after {len(runs)} run{'' if len(runs) == 1 else 's'}")
+        self.x, self.escape_time, self.m0 = np.array(runs, dtype=float).reshape(-1, 3).T
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,6 +114,7 @@ class EscapeFit:
         Critical value x_c.
     interval : tuple
         Its 95 % confidence interval: what the scatter about the power law allows, not what the law itself misses.
+        The truth may lie far outside: see ``drift``, ``m0_drift`` and ``caveats``.
     drift : float
         Change of x_c when the half of the points farthest from it is left out: the part of the error that comes from
         the law, which holds close to x_c only.  ``inf`` if the nearer points alone do not show a divergence.
@@ -141,12 +158,31 @@ class EscapeFit:
         with np.errstate(divide="ignore"):
             return self.amplitude * gap**-self.exponent
 
+    @property
+    def caveats(self):
+        """Why x_c is less certain than its interval, as a tuple of sentences.
+
+        Drifts larger than the half-width of the interval; empty if there are none.
+        """
+        low, high = self.interval
+        least = 1e-6 * abs(self.value - self.x_fitted[-1])  # below it exact data, and rounding
+        half = max(0.5 * (high - low), least)
+        found = []
+        if self.m0_drift is not None and abs(self.m0_drift) > half:
+            found.append(f"the fit has moved by {self.m0_drift:.2g} with smaller m0 (m0 drift), more than its interval")
+        if abs(self.drift) > half:
+            found.append(
+                f"the fit moves by {self.drift:.2g} without the farther points (drift), more than its interval"
+            )
+        return tuple(found)
+
     def __repr__(self):
         low, high = self.interval
         age = "" if self.m0_drift is None else f"m0_drift={self.m0_drift:.2g}, "
+        doubt = ", not converged: see caveats" if self.caveats else ""
         return (
             f"EscapeFit(value={self.value:.6g}, interval=({low:.6g}, {high:.6g}), drift={self.drift:.2g}, {age}"
-            f"exponent={self.exponent:.4g}, rms={self.rms:.2g}, {self.points} points)"
+            f"exponent={self.exponent:.4g}, rms={self.rms:.2g}, {self.points} points{doubt})"
         )
 
 
@@ -202,6 +238,8 @@ def threshold(
         For wrong arguments, and if both ends of the bracket end alike: the message says how.
     SolverError
         If a run fails; the message names the value.
+    KeyboardInterrupt
+        On Ctrl-C, with ``x``, ``escape_time`` and ``m0`` of the runs that are finished.
 
     Examples
     --------
@@ -215,6 +253,7 @@ def threshold(
     low, high = _bracket(bracket)
     width = 1e-3 * (high - low) if width is None else _check.real("width", width, above=0)
     runs = Runs(model, dynamics, over, t_max, steps, integrator, event, seed)
+    runs.refuse_start(m0)
     escapes = {}
     meter = progress_meter.make(progress)
     total = 2 + max(0, math.ceil(math.log2((high - low) / width)))
@@ -227,12 +266,14 @@ def threshold(
     try:
         below, above = succeeds(low), succeeds(high)
         if below == above:
-            raise ValueError(_ends_alike(over, low, high, escapes, runs, m0))
+            raise ValueError(_ends_alike(over, low, high, escapes, runs))
         while high - low > width and low < (middle := 0.5 * (low + high)) < high:
             if succeeds(middle) == below:
                 low = middle
             else:
                 high = middle
+    except KeyboardInterrupt:
+        raise Interrupted([(x, t, x if runs.target[0] == "initial" else m0) for x, t in escapes.items()]) from None
     finally:
         meter.close()
     return Threshold(
@@ -266,7 +307,7 @@ def _bracket(bracket):
     return min(a, b), max(a, b)
 
 
-def _ends_alike(over, low, high, escapes, runs, m0):
+def _ends_alike(over, low, high, escapes, runs):
     """What both ends did, in one line."""
     event, horizon = runs.event, runs.horizon
     what = f"{event.name} crosses {event.level:g}"
@@ -274,8 +315,7 @@ def _ends_alike(over, low, high, escapes, runs, m0):
         done = f"{what} at both ends, at {escapes[low]:.4g} and {escapes[high]:.4g}"
     else:
         done = f"{what} at neither end within {horizon}"
-    hint = " (m0 = 0 never finds the signal)" if m0 == 0 and over.rpartition(".")[2] != "m0" else ""
-    return f"bracket = ({low:g}, {high:g}) does not enclose a critical value of {over}: {done}{hint}"
+    return f"bracket = ({low:g}, {high:g}) does not enclose a critical value of {over}: {done}"
 
 
 @dataclass(frozen=True)
@@ -310,8 +350,16 @@ class Runs:
         for pair in known:
             if self.over in (pair[1], ".".join(pair)):
                 return pair
-        allowed = ", ".join(name for _, name in known)
-        raise ValueError(f"over = {self.over!r} is not allowed: choose one of {allowed}")
+        allowed = [name for _, name in known]
+        close = difflib.get_close_matches(self.over, allowed, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"over = {self.over!r} is not allowed{hint}: choose one of {', '.join(allowed)}")
+
+    def refuse_start(self, m0):
+        """m0 = 0 with an event on m, where m stays 0: nothing would ever happen."""
+        blind = self.model.planted and getattr(self.model, "loss", None) in SIGN_BLIND
+        if m0 == 0 and blind and self.event.name == "m" and self.target[0] != "initial":
+            raise ValueError("m0 = 0 never finds the signal: give m0 > 0")
 
     def pair(self, x):
         """Model and dynamics at the value x."""
@@ -373,9 +421,9 @@ def escape_threshold(
     model, dynamics, over, t_max, steps, integrator, event, seed, progress
         As for ``threshold``.
     values : array_like
-        Values of the parameter, all but few on the side where the event occurs.
+        Values of the parameter, at least 5 (4 with ``exponent``), all but few on the side where the event occurs.
     m0 : float or array_like
-        Initial overlap; several, every value is solved with each of them.
+        Initial overlap, positive; several, every value is solved with each of them.
     exponent, scale
         As for ``escape_fit``.
 
@@ -390,6 +438,8 @@ def escape_threshold(
         For wrong arguments.
     NoDivergenceError
         As for ``escape_fit``, with the data.
+    KeyboardInterrupt
+        On Ctrl-C, with ``x``, ``escape_time`` and ``m0`` of the runs that are finished.
 
     Warns
     -----
@@ -417,19 +467,39 @@ def escape_threshold(
     runs = Runs(model, dynamics, over, t_max, steps, integrator, event, seed)
     if runs.target[0] == "initial":
         raise ValueError(f"over = {over!r} is not allowed: there is no threshold in m0; use dmft.threshold")
-    grid = [(x, start) for x in _axis("values", values) for start in _axis("m0", m0, above=0, high=1)]
-    exponent, scale = _law(exponent, scale, [x for x, _ in grid])
-    for x, _ in grid:
+    values, starts = _axis("values", values), _starts(runs, m0)
+    exponent, scale = checked_law(exponent, scale, values)
+    if len(values) < _needed(exponent):
+        raise ValueError(f"values = {values!r} is not allowed: give at least {_needed(exponent)} values")
+    for x in values:
         runs.pair(x)  # refuses what is out of range
-    meter, times = progress_meter.make(progress), []
+    grid = [(x, start) for x in values for start in starts]
+    meter, done = progress_meter.make(progress), []
     try:
         for i, (x, start) in enumerate(grid):
             meter.update(i / len(grid), "escapes", f"{over} = {x:.6g}, m0 = {start:.3g}")
-            times.append(_time_or_nan(runs, x, start))
+            done.append((x, _time_or_nan(runs, x, start), start))
+    except KeyboardInterrupt:
+        raise Interrupted(done) from None
     finally:
         meter.close()
-    x, start = np.array(grid).T
-    return escape_fit(x, np.array(times), start, exponent=exponent, scale=scale)
+    x, times, start = np.array(done).T
+    return escape_fit(x, times, None if starts == [0.0] else start, exponent=exponent, scale=scale)
+
+
+def _starts(runs, m0):
+    """Distinct m0: positive, or a single 0 where the event can occur from there."""
+    starts = _axis("m0", m0, low=0, high=1)
+    if 0.0 in starts:
+        runs.refuse_start(0.0)
+        if len(starts) > 1:
+            raise ValueError(f"m0 = {m0!r} is not allowed: several must be > 0")
+    return starts
+
+
+def _needed(exponent):
+    """Least number of points: parameters + 2."""
+    return 5 if exponent is None else 4
 
 
 def _axis(name, values, **bounds):
@@ -471,7 +541,8 @@ def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
     exponent that is too large.  For p = 3 and points from 0.75 to 0.95 of the closed form: by 10 to 20 % from one m0,
     4 to 8 % from 1e-8 and 1e-12, and on a logarithmic scale, where the law holds further, 3 to 5 %, which is the age of
     the system.  A good fit says little about it, the less so if some of the points lie beyond the threshold, where
-    times are finite at finite m0: mind ``drift`` and ``m0_drift``.
+    times are finite at finite m0: mind ``drift`` and ``m0_drift``.  An essential singularity, exp(B / (x_c - x)), is
+    not told from a power law: it passes as one with a large exponent, and x_c too near.
 
     Parameters
     ----------
@@ -510,7 +581,7 @@ def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
     (0.7, 2.0, 3.0)
     """
     data = _broadcast(x, escape_time, m0)
-    exponent, scale = _law(exponent, scale, data[0])
+    exponent, scale = checked_law(exponent, scale, data[0])
     try:
         points, times = _points(*data)
         side = _side(points, times, exponent)
@@ -519,13 +590,14 @@ def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
         raise NoDivergenceError(f"no divergence can be fitted: {error}", *data) from None
 
 
-def _law(exponent, scale, x):
-    """Checked exponent and scale."""
+def checked_law(exponent, scale, x=()):
+    """Checked exponent and scale, for these x."""
     if exponent is not None:
         exponent = _check.real("exponent", exponent, low=EXPONENTS[0], high=EXPONENTS[1])
     _check.choice("scale", scale, ("linear", "log"))
-    if scale == "log" and np.min(x) <= 0:
-        raise ValueError(f"x contains {np.min(x):g}: on a logarithmic scale it must be positive")
+    low = np.min(x, initial=math.inf)
+    if scale == "log" and low <= 0:
+        raise ValueError(f"x contains {low:g}: on a logarithmic scale it must be positive")
     return exponent, scale
 
 
@@ -537,8 +609,9 @@ def _broadcast(x, escape_time, m0):
     if np.any(t <= 0):
         raise ValueError(f"escape_time contains {t[t <= 0][0]:g}: times must be positive")
     start = np.asarray(1.0) if m0 is None else _array("m0", m0)
-    if not np.all((start > 0) & (start <= 1)):
-        raise ValueError(f"m0 = {m0!r} is not allowed: overlaps must be > 0 and <= 1")
+    refused = start[~((start > 0) & (start <= 1))]
+    if refused.size:
+        raise ValueError(f"m0 = {refused.flat[0]:g} is not allowed: overlaps must be > 0 and <= 1")
     try:
         x, t, start = (a.ravel() for a in np.broadcast_arrays(x, t, start))
     except ValueError:
@@ -573,7 +646,7 @@ def _points(x, t, m0, skip=0):
 def _side(x, t, exponent):
     """+1 if x_c lies above the points, -1 below; refuses times that are too few or do not grow towards one side."""
     finite = np.isfinite(t)
-    needed = 5 if exponent is None else 4  # parameters + 2
+    needed = _needed(exponent)
     if np.unique(x[finite]).size < needed:
         raise NoDivergenceError(
             f"{np.unique(x[finite]).size} finite times at different x, at least {needed} are needed"

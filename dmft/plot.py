@@ -8,7 +8,7 @@ import numpy as np
 
 from . import _check
 from .figures import LINE_LABELS, new_figure
-from .scan_plot import along, curves, heat_map
+from .scan_plot import SYMBOLS, along, curves, heat_map
 
 __all__ = [
     "KINDS",
@@ -528,7 +528,7 @@ def free_entropy(models):
     return figure
 
 
-def escape(fit):
+def escape(fit, name="parameter"):
     """Escape times (with several m0: growth times) against the distance from the critical value, with their fit.
 
     An arrow shows by how much, and where to, smaller m0 have moved the critical value (``m0_drift``).
@@ -537,33 +537,47 @@ def escape(fit):
     ----------
     fit : EscapeFit
         From ``escape_fit`` or ``escape_threshold``.
+    name : str
+        Of the parameter, for the labels; ``"delta2"`` and the like become symbols.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
+    from matplotlib.ticker import LogLocator
+
     figure, ((times, distances),) = new_figure(10.0, 4.0, columns=2)
+    name = name.rpartition(".")[2]
+    name = SYMBOLS.get(name, name.replace("_", " "))
     x = np.sort(fit.x_fitted)
     away = np.sign(x.mean() - fit.value)
     ends = sorted((x[0] if away < 0 else x[-1], fit.value - away * 1e-3 * abs(fit.value - x.mean())))
     line = np.linspace(*ends, 400)
     times.plot(line, fit(line), color="0.5", label=f"exponent {fit.exponent:.3g}")
     times.plot(fit.x_fitted, fit.time_fitted, "o", color="C0")
-    times.axvspan(*fit.interval, color="C1", alpha=0.4, lw=0, label="95 % interval of the fit")
+    times.axvspan(*fit.interval, color="C1", alpha=0.4, lw=0, label="95 % interval of the scatter")
     times.axvline(fit.value, color="C1", lw=1, label=f"critical value {fit.value:.5g}")
     if fit.m0_drift is not None:
         tip = (fit.value + fit.m0_drift, 0.5)
         times.annotate("", tip, (fit.value, 0.5), ("data", "axes fraction"), arrowprops={"arrowstyle": "->"})
+        marker = r"$\leftarrow$" if fit.m0_drift < 0 else r"$\rightarrow$"
+        times.plot([], [], color="k", marker=marker, ls="", ms=14, label="change with smaller m0")
     times.set_yscale("log")
     times.set_ylim(0.7 * fit.time_fitted.min(), 30 * fit.time_fitted.max())
-    times.set_xlabel("parameter")
+    times.set_xlabel(name)
     times.legend()
     law = np.log if fit.scale == "log" else np.asarray
     gaps = abs(law(fit.x_fitted) - law(fit.value))
     near = abs(law(line) - law(fit.value)) > 0.3 * gaps.min()
     distances.loglog(abs(law(line[near]) - law(fit.value)), fit(line[near]), color="0.5")
     distances.loglog(gaps, fit.time_fitted, "o", color="C0")
-    distances.set_xlabel("|log(parameter / critical value)|" if fit.scale == "log" else "|parameter - critical value|")
+    distances.set_xlabel(f"|log({name} / critical value)|" if fit.scale == "log" else f"|{name} - critical value|")
+    for axis in (distances.xaxis, distances.yaxis):
+        low, high = axis.get_view_interval()
+        axis.set_minor_formatter("")
+        if high < 50 * low:  # few powers of ten, or none
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:.6g}")
     several = fit.m0 is not None and np.unique(fit.m0).size > 1
     times.set_ylabel("time in which m grows by a factor e" if several else "escape time")
     return figure

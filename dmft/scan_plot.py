@@ -42,11 +42,19 @@ HARD = (("constraint", "sphere"), ("constraint", "sphere (method = normalize)"))
 # whose states at temperature 0 are marginal, whatever their inertia: the line of gradient flow
 DESCENTS = ("langevin", "gradient-flow", "underdamped-langevin", "gradient-descent", "heavy-ball", "nesterov")
 
+UNKNOWN = ("model.kind", "model.constraint.kind", "dynamics.kind", "dynamics.annealing")  # scans without a closed form
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")  # told apart by everyone
 GREY = "0.3"
 MARKERS = "osDPp*h"
 LINE_STYLES = ("-", "--", "-.", ":")
 STATES = {"missing": "0.72", "failed": "0.92", "no value": "white"}  # colours of cells without a value
+ENDINGS = {
+    "_stderr_final": "final {}, standard error",
+    "_final": "final {}",
+    "_stderr": "{}, standard error",
+    "_error": "{}, estimated error",
+}
 COLUMNS = 3  # of panels
 FEW = 5  # values of an axis that are its ticks
 LABELLED = 10  # lines a legend can tell apart; from there on a colour bar
@@ -100,7 +108,7 @@ def _variable(scan, name):
     """The name of a variable of numbers; by default the escape time, else the final overlap."""
     allowed = [k for k, v in scan.data_vars.items() if v.dtype.kind == "f"]
     if name is None:
-        finals = [k for k in allowed if k.endswith("_final") and k != "t_final"]
+        finals = [k for k in allowed if k.endswith("_final") and k != "t_final" and not k.endswith("_stderr_final")]
         name = next((k for k in ("escape_time", "m_final", *finals) if k in allowed), None)
     return _check.choice("name", name, allowed)
 
@@ -108,6 +116,13 @@ def _variable(scan, name):
 def _open_axes(scan, name, *drawn):
     """Axes of a variable that are neither drawn nor dynamics."""
     return [dim for dim in scan[name].dims if dim not in ("dynamics", *drawn)]
+
+
+def _at_one_event(scan, name):
+    """The scan at the first event, if the variable has several and none was selected."""
+    if "event" not in scan[name].dims:
+        return scan
+    return scan.isel(event=0).assign_attrs(events=scan.sizes["event"])
 
 
 def _squeezed(scan, dims, room):
@@ -160,38 +175,42 @@ def _run(scan):
 
 
 def _computed(scan, name):
-    """The scan with NaN for the variable where a point is missing or failed."""
+    """The scan with NaN for the variable where a point is missing or failed, and a status for each of its values."""
     done = (scan["status"] != MISSING) & (scan["status"] != FAILED)
-    return scan.assign({name: scan[name].where(done)})
+    return scan.assign({name: scan[name].where(done), "status": scan["status"].broadcast_like(scan[name])})
 
 
 def _coordinate(scan, path):
-    """Name of the coordinate of a scanned parameter: the last words of its path; None if it has a fixed value."""
-    if path not in _plan(scan)["scan"]:
-        return None
+    """Name of the coordinate of a scanned parameter: the last words of its path, or all of it without one."""
     words = path.split(".")
     names = ("_".join(words[i:]) for i in range(len(words) - 1, -1, -1))
-    return next((name for name in names if name in scan.coords), None)
+    return next((name for name in names if name in scan.coords), path)
 
 
 def _parameter(scan, path, fixed):
-    """Value of a parameter; where it varies over the scan, the name of its coordinate."""
-    name = _coordinate(scan, path)
-    if name is None:
+    """Value of a parameter; where it varies over the scan or is unknown, the name of its coordinate."""
+    if path not in _plan(scan)["scan"]:
         return float(fixed) if fixed in ("inf", "-inf") else fixed
-    return name if scan[name].ndim else scan[name].item()
+    name = _coordinate(scan, path)
+    return name if name not in scan.coords or scan[name].ndim else scan[name].item()
 
 
 # --- axes --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Axis:
     """An axis of a figure: its values and their places on a "linear" or "log" scale, or one after the other."""
 
     name: str
     values: np.ndarray
     scale: str
+
+    def __eq__(self, other):
+        if not isinstance(other, _Axis) or (self.name, len(self.values)) != (other.name, len(other.values)):
+            return False
+        close = _numeric(self.values) and _numeric(other.values)
+        return bool((np.allclose if close else np.array_equal)(self.values, other.values))
 
     @property
     def places(self):
@@ -261,7 +280,7 @@ def _variable_label(scan, name):
     """What a variable is, for an axis or a colour bar."""
     if name.startswith("escape_time"):
         return f"escape time{', error' if name.endswith('_error') else ''}{_event(scan)}"
-    for end, text in (("_final", "final {}"), ("_stderr", "{}, standard error"), ("_error", "{}, estimated error")):
+    for end, text in ENDINGS.items():
         if name.endswith(end):
             return text.format(_symbol(name.removesuffix(end)))
     return _symbol(name)
@@ -270,7 +289,11 @@ def _variable_label(scan, name):
 def _event(scan):
     """', m = 0.5': the level that the escape time belongs to."""
     if "event" in scan.coords:
-        return ", " + str(scan["event"].values).replace("=", " = ") if scan["event"].ndim == 0 else ""
+        if scan["event"].ndim:
+            return ""
+        several = scan.attrs.get("events", 1)
+        note = f" (first of {several} events)" if several > 1 else ""
+        return f", {str(scan['event'].values).replace('=', ' = ')}{note}"
     events = _run(scan)[1].get("events", [])
     return f", {events[0]['name']} = {_text(events[0]['level'])}" if events else ""
 
@@ -340,14 +363,20 @@ def _outer(axes):
 # --- titles ------------------------------------------------------------------------------------
 
 
-def _title(figure, scan):
+def _title(figure, *scans):
     """Everything that is the same all over the figure."""
-    parts = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in _fixed(scan)]
+    parts = [part.replace(" ", "\N{NO-BREAK SPACE}") for part in _shared(*scans)]
     lines = wrap(", ".join(parts), int(13 * figure.get_figwidth()))
     figure.suptitle("\n".join(lines).replace("\N{NO-BREAK SPACE}", " "), fontsize=10)
 
 
+def _shared(first, *others):
+    """What is fixed, and the same, in all scans."""
+    return [part for part in _fixed(first) if all(part in _fixed(scan) for scan in others)]
+
+
 def _fixed(scan):
+    """Names and values of everything that does not vary over a scan."""
     plan = _plan(scan)
     kind = plan["model"]["kind"]
     parts = [MODEL_NAMES.get(kind, kind.replace("-", " ")), *_values(scan, "model", _own(plan["model"], MODELS))]
@@ -373,8 +402,15 @@ def _dynamics_name(label):
 
 def _values(scan, where, table):
     """'name = value' of the parameters of a table that are not scanned."""
-    given = {k: _value(v) for k, v in table.items() if _coordinate(scan, f"{where}.{k}") is None}
+    given = {k: _value(v) for k, v in _unscanned(scan, where, table).items()}
     return [f"{_symbol(k)} = {v}" for k, v in given.items() if (k, v) not in HARD]
+
+
+def _unscanned(scan, where, table):
+    """A table, and those in it, without the parameters that are scanned."""
+    paths = {k: f"{where}.{k}" for k in table}
+    left = {k: v for k, v in table.items() if paths[k] not in _plan(scan)["scan"]}
+    return {k: _unscanned(scan, paths[k], v) if isinstance(v, Mapping) else v for k, v in left.items()}
 
 
 def _value(value):
@@ -427,7 +463,7 @@ def _closed_form(scan, label):
         estimator = _parameter(scan, "dynamics.estimator", table.get("estimator", "bayes"))
         line = {"bayes": "amp", "ml": "ml_amp"}.get(estimator)
         return line and _ClosedForm(LINE_LABELS[line], getattr(thresholds, line), noise)
-    if kind not in DESCENTS or "annealing" in table:
+    if kind not in DESCENTS or "annealing" in table or any(path.startswith(UNKNOWN) for path in plan["scan"]):
         return None
     return _descent(scan, table, model.get("constraint", {"kind": Sphere.kind}), noise)
 
@@ -440,7 +476,7 @@ def _descent(scan, table, constraint, noise):
         temperature = _parameter(scan, "dynamics.temperature", table.get("temperature", default))
     hard = constraint["kind"] == Sphere.kind
     if temperature == 0:
-        strength = math.inf if hard else _parameter(scan, "model.constraint.strength", constraint["strength"])
+        strength = _parameter(scan, "model.constraint.strength", "inf" if hard else constraint.get("strength"))
         return _ClosedForm("gradient flow", thresholds.gradient_flow, {**noise, "strength": strength})
     if not hard or table["kind"] != Langevin.kind:
         return None
@@ -461,7 +497,12 @@ def _critical_line(scan, label, x, y):
     if critical is None:
         return None
     critical = np.where(np.isfinite(critical), critical, np.nan)
-    return ((critical, dense) if strong is x else (dense, critical)), f"closed form: {form.label}"
+    return ((critical, dense) if strong is x else (dense, critical)), f"{_closed(scan)}: {form.label}"
+
+
+def _closed(scan):
+    """What closed forms are called; beside simulations, that they are no theory of finite N."""
+    return r"closed form ($N = \infty$)" if "simulation" in _plan(scan) else "closed form"
 
 
 # --- heat map ----------------------------------------------------------------------------------
@@ -474,7 +515,7 @@ def heat_map(scan, name=None, *, select=None, lines=True):
     times have logarithmic colours; where nothing escaped the plane is hatched.  Missing points are grey, failed
     ones have a cross.  In a plane with Delta_2 of the spiked matrix-tensor model the closed-form threshold of
     the dynamics is drawn on top: that of ``dmft.thresholds`` for gradient flow (and momentum) at temperature 0,
-    Langevin dynamics and AMP.
+    Langevin dynamics and AMP, each for N to infinity and then m0 to 0.  Of several events the first is shown.
 
     Parameters
     ----------
@@ -511,6 +552,7 @@ def heat_map(scan, name=None, *, select=None, lines=True):
     ['closed form: gradient flow']
     """
     scan, name = _chosen(scan, name, select)
+    scan = _at_one_event(scan, name)
     scan = _computed(_squeezed(scan, _open_axes(scan, name), 2), name)
     x, y = _plane(scan, name)
     panels = _panels(scan)
@@ -636,12 +678,13 @@ def along(scan, name=None, *, axis=None, select=None):
 
     Standard errors are bars, infinite values (nothing escaped) open triangles at the top edge, failed points
     crosses at the bottom edge.  Against Delta_2 of the spiked matrix-tensor model the closed-form thresholds
-    (see `heat_map`) are vertical lines.
+    (see `heat_map`) are vertical lines.  Of several events the first is shown if lines of each find no place.
+    Where there are several scans, simulations are points and the others lines.
 
     Parameters
     ----------
-    scan : xarray.Dataset
-        From ``dmft.gather``.
+    scan : xarray.Dataset or mapping
+        From ``dmft.gather``; several with the same axes as ``{label: scan}``, theory and simulation.
     name : str, optional
         Variable; ``"escape_time"`` if there is one, else ``"m_final"``.
     axis : str, optional
@@ -672,22 +715,53 @@ def along(scan, name=None, *, axis=None, select=None):
     >>> [text.get_text() for text in figure.legends[0].get_texts()]
     ['never up to t = 50', 'closed form: gradient flow']
     """
+    cuts = {label: _cut(one, name, axis, select) for label, one in _named(scan).items()}
+    name, x, other = _common("axes and variable", {label: drawn for label, (_, *drawn) in cuts.items()})
+    scans = {label: one for label, (one, *_) in cuts.items()}
+    return _line_figure(scans, other, _Cut(name, x), _variable_label(next(iter(scans.values())), name))
+
+
+def _cut(scan, name, axis, select):
+    """A scan as it is drawn against an axis: (scan, variable, this axis, axis of the colours)."""
     scan, name = _chosen(scan, name, select)
     axis = _first_axis(scan, name, axis)
     if axis not in scan.dims:
         scan = scan.swap_dims({scan[axis].dims[0]: axis}).sortby(axis)
+    if axis != "event" and any(scan.sizes[dim] > 1 for dim in _open_axes(scan, name, axis, "event")):
+        scan = _at_one_event(scan, name)
     scan, other = _other_axis(scan, name, axis, "along draws one axis, and a line per value of another")
-    scan, x = _computed(scan, name), _axis(scan, axis)
-    return _line_figure(scan, other, _Cut(name, x), _variable_label(scan, name))
+    return _computed(scan, name), name, _axis(scan, axis), other
+
+
+def _named(scan):
+    """{label: scan}, of one or several."""
+    if not isinstance(scan, Mapping) or hasattr(scan, "data_vars"):  # a Dataset is a mapping, too
+        return {"": scan}
+    if not scan:
+        raise ValueError("scan must be a gathered scan, or a mapping {label: scan} of at least one")
+    return scan
+
+
+def _common(what, found):
+    """What is the same in all scans of a figure."""
+    (first, one), *others = found.items()
+    for label, another in others:
+        if another != one:
+            raise ValueError(f"scans in one figure need the same {what}: those of {first!r} and {label!r} differ")
+    return one
 
 
 def curves(scan, name="m", *, axis=None, select=None, log_t=False):
     """Kept curves of a scan against time, coloured along one axis.
 
+    Bands are two standard errors wide on either side.  Curves of failed points are dotted and may leave the frame.
+    Where there are several scans, simulations are points with bars of one standard error.
+
     Parameters
     ----------
-    scan : xarray.Dataset
-        From ``dmft.gather``; the plan asked for curves.
+    scan : xarray.Dataset or mapping
+        From ``dmft.gather``; the plan asked for curves.  Several with the same axes as ``{label: scan}``, theory and
+        simulation.
     name : str
         Scalar, e.g. ``"m"`` or ``"energy"``.
     axis : str, optional
@@ -720,15 +794,21 @@ def curves(scan, name="m", *, axis=None, select=None, log_t=False):
     >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     ['0.5', '1']
     """
-    kept = [k for k, v in getattr(scan, "data_vars", {}).items() if "t" in v.dims]
+    found = {label: _kept(one, name, axis, select) for label, one in _named(scan).items()}
+    other = _common("axes", {label: other for label, (_, other) in found.items()})
+    return _line_figure({label: one for label, (one, _) in found.items()}, other, _Curves(name, log_t), _symbol(name))
+
+
+def _kept(scan, name, axis, select):
+    """A scan of which curves are drawn, and the axis of their colours."""
+    kept = [k for k, v in getattr(scan, "data_vars", {}).items() if "t" in v.dims and not k.endswith("_stderr")]
     if hasattr(scan, "data_vars") and name not in kept:
         have = f"those kept are {', '.join(kept)}" if kept else "none were kept (curves in the plan's [scan])"
         raise ValueError(f"there are no curves of name = {name!r}: {have}")
     scan, name = _chosen(scan, name, select)
     if "t" not in scan[name].dims:
         raise ValueError("select: 't' is the horizontal axis of curves: use along or heat_map for one time")
-    scan, other = _other_axis(scan, name, "t", "curves are coloured along one axis", axis)
-    return _line_figure(scan, other, _Curves(name, log_t), _symbol(name))
+    return _other_axis(scan, name, "t", "curves are coloured along one axis", axis)
 
 
 def _first_axis(scan, name, axis):
@@ -737,7 +817,7 @@ def _first_axis(scan, name, axis):
     allowed = [k for k, c in scan.coords.items() if c.ndim == 1 and c.dims[0] in dims and k != "dynamics"]
     if axis is not None:
         return _check.choice("axis", axis, allowed)
-    open_axes = _open_axes(scan, name)
+    open_axes = _open_axes(scan, name, "event")
     if not open_axes:
         raise ValueError("no axis is left to draw along: select fewer, or use curves if they were kept")
     return next((dim for dim in open_axes if scan.sizes[dim] > 1), open_axes[0])
@@ -760,31 +840,79 @@ def _other_axis(scan, name, drawn, what, wanted=None):
     return scan, _axis(scan, dims[0]) if dims else None
 
 
-def _line_figure(scan, other, painter, ylabel):
+def _line_figure(scans, other, painter, ylabel):
     """One panel, or one per dynamics where the colours show another axis."""
     from matplotlib.cm import ScalarMappable
 
-    panels = [("", scan)] if other is not None and other.name == "dynamics" else _panels(scan)
-    figure, axes = _grid(len(panels), 4.8, 4.2)
-    handles = {}
-    colours = _colours(other)
-    for panel, (label, one) in zip(axes, panels, strict=True):
-        painter.draw(panel, _split(one, other, label), colours, handles)
+    by_dynamics = other is not None and other.name == "dynamics"
+    panels = {label: [("", scan)] if by_dynamics else _panels(scan) for label, scan in scans.items()}
+    titles = _panel_titles(panels)
+    figure, axes = _grid(len(titles), 4.8, 4.2)
+    looks, colours = _looks(scans), _colours(other)
+    handles = _scan_names(scans, looks)
+    for i, (panel, title) in enumerate(zip(axes, titles, strict=True)):
+        groups = [_split(some[i][1], other, some[i][0]) for some in panels.values()]
+        for lines, look in zip(groups, looks, strict=True):
+            painter.draw(panel, lines, colours, look, handles)
+        painter.dress(panel, groups, colours, handles)
         panel.set_ylabel(ylabel, fontsize=11)
-        if len(panels) > 1:
-            panel.set_title(_dynamics_name(label), fontsize=10)
+        if len(titles) > 1:
+            panel.set_title(_dynamics_name(title), fontsize=10)
     painter.finish(axes)
     _outer(axes)
-    _title(figure, scan)
+    _title(figure, *scans.values())
     if other is not None and _crowded(other):
         _colour_bar(figure, axes, ScalarMappable(_axis_norm(other), _line_colours()), _symbol(other.name))
     elif other is not None:
-        names = _line_names(other, colours, painter.markers(colours))
-        title = None if other.name == "dynamics" else _symbol(other.name)
+        names = _line_names(other, colours, painter.markers(colours) if len(scans) == 1 else [""] * len(colours))
+        title = None if by_dynamics else _symbol(other.name)
         style = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.02), "title": title}
         axes[min(len(axes), COLUMNS) - 1].legend(names.values(), names.keys(), fontsize=9, frameon=False, **style)
     _legend(figure, handles)
     return figure
+
+
+def _panel_titles(panels):
+    """Labels of the dynamics that have a panel each, the same in all scans if they are several."""
+    found = {label: [title for title, _ in some] for label, some in panels.items()}
+    several = max(map(len, found.values())) > 1
+    return _common("dynamics", found) if several else next(iter(found.values()))
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How the lines of a scan are drawn; ``marks``: whether with markers, None as suits the figure."""
+
+    line: str = "-"
+    marks: bool | None = None
+    place: int = 0  # among the scans of the figure
+    count: int = 1
+
+
+def _looks(scans):
+    """Simulations are points where there are several scans, the others lines of different styles."""
+    if len(scans) == 1:
+        return [_Look()]
+    looks, lines = [], 0
+    for i, scan in enumerate(scans.values()):
+        simulated = "simulation" in _plan(scan)
+        looks.append(_Look("" if simulated else LINE_STYLES[lines % len(LINE_STYLES)], simulated, i, len(scans)))
+        lines += not simulated
+    return looks
+
+
+def _scan_names(scans, looks):
+    """Legend entries of several scans, with the parameters that not all of them share."""
+    from matplotlib.lines import Line2D
+
+    if len(scans) == 1:
+        return {}
+    shared, handles = _shared(*scans.values()), {}
+    for (label, scan), look in zip(scans.items(), looks, strict=True):
+        own = ", ".join(part for part in _fixed(scan) if part not in shared)
+        style = {"ls": look.line, "marker": "o" if look.marks else "", "ms": 4}
+        handles[f"{label} ({own})" if own else str(label)] = Line2D([], [], color=GREY, **style)
+    return handles
 
 
 def _split(scan, other, label):
@@ -844,28 +972,33 @@ class _Cut:
     def markers(self, colours):
         return [MARKERS[i % len(MARKERS)] if len(colours) <= len(MARKERS) else "o" for i in range(len(colours))]
 
-    def draw(self, axes, lines, colours, handles):
-        """The lines of a panel with their marks, then the thresholds."""
+    def draw(self, axes, lines, colours, look, handles):
+        """The lines of a panel with their marks."""
+        step = min(0.035, 0.2 / (len(lines) * look.count))  # marks of different lines stay apart
         for i, ((_, scan), marker) in enumerate(zip(lines, self.markers(colours), strict=True)):
-            row = i * min(0.035, 0.2 / len(lines))  # marks of different lines stay apart
-            self._line(axes, scan, colours[i], marker)
-            self._marks(axes, scan, colours[i], 0.96 - row, handles)
-        _dress(axes, "x", self.x)
-        self._thresholds(axes, lines, colours, handles)
+            row = i * look.count + look.place
+            self._line(axes, scan, colours[i], "" if look.marks is False else marker, look.line)
+            self._marks(axes, scan, colours[i], 0.96 - row * step, handles)
 
-    def _line(self, axes, scan, colour, marker):
+    def dress(self, axes, groups, colours, handles):
+        """The horizontal axis, and the thresholds of the first scan."""
+        _dress(axes, "x", self.x)
+        self._thresholds(axes, groups[0], colours, handles)
+
+    def _line(self, axes, scan, colour, marker, line):
         values = scan[self.name].values
         values = np.where(np.isfinite(values), values, np.nan)
         if _logarithmic(self.name) and np.nanmin(values, initial=np.inf) > 0:
             axes.set_yscale("log")
         error = self._error(scan)
-        style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.4}
+        style = {"color": colour, "marker": marker, "ms": 4.5, "lw": 1.4, "ls": line}
         axes.errorbar(self.x.places, values, None if error is None else scan[error].values, capsize=2, **style)
 
     def _error(self, scan):
         """Variable with the standard errors, or the errors of escape times; None without."""
-        error = "escape_time_error" if self.name == "escape_time" else self.name.replace("_final", "_stderr")
-        return error if error in scan and error != self.name else None
+        end = "_stderr_final" if self.name.endswith("_final") else "_stderr"
+        error = "escape_time_error" if self.name == "escape_time" else f"{self.name.removesuffix('_final')}{end}"
+        return error if error in scan and scan[error].dims == scan[self.name].dims else None
 
     def _marks(self, axes, scan, colour, height, handles):
         """Triangles at the top edge where the value is infinite, crosses at the bottom where the point failed."""
@@ -899,7 +1032,7 @@ class _Cut:
         for form, value, colour in found:
             axes.axvline(value, color=GREY if same else colour, ls="--", lw=1.3, zorder=1)
             handle = Line2D([], [], color=GREY if same or not (named and few) else colour, ls="--", lw=1.3)
-            handles[f"closed form: {form.label if few else form.family}"] = handle
+            handles[f"{_closed(lines[0][1])}: {form.label if few else form.family}"] = handle
 
     def finish(self, axes):
         """The same vertical range in all panels, with strips for the marks at its edges."""
@@ -941,33 +1074,74 @@ class _Curves:
     def markers(self, colours):
         return [""] * len(colours)
 
-    def draw(self, axes, lines, colours, handles):
+    def draw(self, axes, lines, colours, look, handles):
         """The curves of a panel, dotted where the point failed in the end."""
+        for (_, scan), colour in zip(lines, colours, strict=True):
+            if scan["status"].item() == FAILED:
+                self._failed(axes, scan, colour, handles)
+            else:
+                self._finished(axes, scan, colour, look)
+
+    def _finished(self, axes, scan, colour, look):
+        """A curve with a band of two standard errors, or points with bars."""
+        t, values, error = scan["t"].values, scan[self.name].values, scan.get(f"{self.name}_stderr")
+        if look.marks:
+            bars = None if error is None else error.values
+            axes.errorbar(t, values, bars, fmt="o", ms=3, lw=0.8, color=colour)
+            return
+        axes.plot(t, values, color=colour, lw=1.6, ls=look.line, **_dot(values))
+        if error is not None:
+            low, high = values - 2 * error.values, values + 2 * error.values
+            axes.fill_between(t, low, high, color=colour, alpha=0.25, lw=0)
+
+    def _failed(self, axes, scan, colour, handles):
+        """A curve that may leave the frame: it does not count for the limits."""
         from matplotlib.lines import Line2D
 
-        for (_, scan), colour in zip(lines, colours, strict=True):
-            values, failed = scan[self.name].values, scan["status"].item() == FAILED
-            axes.plot(scan["t"].values, values, color=colour, lw=1.6, ls=":" if failed else "-")
-            if failed and np.any(np.isfinite(values)):
-                handles["failed"] = Line2D([], [], color=GREY, lw=1.6, ls=":")
-        t = lines[0][1]["t"].values
+        values = scan[self.name].values
+        axes.add_artist(Line2D(scan["t"].values, values, color=colour, lw=1.6, ls=":", **_dot(values)))
+        if np.any(np.isfinite(values)):
+            handles["failed"] = Line2D([], [], color=GREY, lw=1.6, ls=":")
+
+    def dress(self, axes, groups, colours, handles):
+        """The axis of time, as long as the longest."""
+        lines = [line for lines in groups for line in lines]
+        t = np.unique(np.concatenate([scan["t"].values for _, scan in lines]))
         if self.log_t:
-            axes.set_xscale("log")
             t = t[t > 0]
-        axes.set_xlim(t[0], t[-1])
+            if not t.size:
+                raise ValueError("log_t: curves were kept at t = 0 only")
+            axes.set_xscale("log")
+        if len(t) > 1:
+            axes.set_xlim(t[0], t[-1])
         kinds = {_dynamics(scan)[label]["kind"] for label, scan in lines}
         discrete = {DYNAMICS[kind].discrete for kind in kinds}
         text = "iteration" if discrete == {True} else "t"
         axes.set_xlabel("t, or iteration" if len(discrete) == 2 else text, fontsize=11)
 
     def finish(self, axes):
-        """The same vertical range in all panels."""
+        """The same vertical range in all panels, that of finished points if there are any."""
+        if not any(map(_limited, axes)):
+            for panel in axes:
+                points = np.concatenate([line.get_xydata() for line in panel.lines])
+                panel.update_datalim(points[np.isfinite(points[:, 1])])
+                panel.autoscale_view(scalex=False)
         if _logarithmic(self.name):
             for panel in axes:
                 panel.set_yscale("log")
-        limits = np.array([panel.get_ylim() for panel in axes])
-        for panel in axes:
+        limits = np.array([panel.get_ylim() for panel in axes if _limited(panel)])
+        for panel in axes if len(limits) else ():
             panel.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+
+
+def _dot(values):
+    """Style of a curve: a single value has no line and needs a marker."""
+    return {"marker": "o", "ms": 4.5} if np.isfinite(values).sum() == 1 else {}
+
+
+def _limited(axes):
+    """Whether anything counts for the vertical range."""
+    return bool(np.all(np.isfinite(axes.dataLim.intervaly)))
 
 
 # --- command line ------------------------------------------------------------------------------
@@ -1035,4 +1209,4 @@ def _default_kind(scan, name, select, axis):
     chosen, name = _chosen(scan, name, select)
     if "t" in chosen[name].dims:
         return "curves"
-    return "heat-map" if axis is None and len(_open_axes(chosen, name)) > 1 else "along"
+    return "heat-map" if axis is None and len(_open_axes(chosen, name, "event")) > 1 else "along"

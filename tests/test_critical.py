@@ -189,17 +189,33 @@ def test_event_that_is_not_terminal_ends_the_runs_all_the_same():
     assert a.evaluations == b.evaluations
 
 
+def test_zero_overlap_is_allowed_where_the_event_can_occur():
+    glass, flow = dmft.MixedSpin({3: 0.5}), dmft.Langevin(0.1)
+    found = critical.threshold(
+        glass, flow, "temperature", (0.1, 3.0), t_max=2.0, width=1.0, event=dmft.Crossing("energy", -0.6)
+    )
+    assert found.m0 == 0.0 and found.succeeds_below
+    runs = critical.Runs(dmft.PhaseRetrieval(3.0, "square"), dmft.GradientDescent(0.1), "alpha", None, 9, None, LOW, 0)
+    runs.refuse_start(0.0)  # the labels know the sign
+    with pytest.raises(ValueError, match="m0 = 0 never finds"):
+        replace(runs, model=dmft.PhaseRetrieval(3.0)).refuse_start(0.0)
+
+
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
         ({"bracket": (0.1, 0.2)}, ValueError, r"crosses 0.5 at both ends, at \d\.\d+ and \d\.\d+$"),
         ({"bracket": (0.8, 0.9)}, ValueError, "crosses 0.5 at neither end within t_max = 5$"),
-        ({"m0": 0.0}, ValueError, "neither end.*m0 = 0 never finds the signal"),
+        ({"m0": 0.0}, ValueError, "^m0 = 0 never finds the signal: give m0 > 0$"),
         ({"bracket": (0.5, 0.5)}, ValueError, r"bracket = \(0.5, 0.5\) is not allowed: its ends must differ"),
         ({"bracket": 0.5}, TypeError, "bracket must be two numbers, got 0.5"),
         ({"bracket": (0.5, "1")}, TypeError, r"bracket\[1\] must be a real number"),
         ({"bracket": (0.0, 1.0)}, ValueError, "delta2 = 0.0 is not allowed"),
-        ({"over": "delta"}, ValueError, "over = 'delta' is not allowed: choose one of delta2, deltap, m0"),
+        (
+            {"over": "delta"},
+            ValueError,
+            r"over = 'delta' is not allowed \(did you mean 'delta.'\?\): choose one of delta2, deltap, m0",
+        ),
         ({"over": "p"}, ValueError, "over = 'p' is not allowed"),
         ({"over": 3}, TypeError, "over must be the name of a parameter, got 3"),
         ({"width": 0.0}, ValueError, "width = 0.0 is not allowed"),
@@ -237,11 +253,24 @@ def test_failed_run_names_the_value(monkeypatch):
     assert (caught.value.time, caught.value.partial) == (3.0, "partial")
 
 
-def test_interrupted_run_ends_the_search(monkeypatch):
-    original = critical.solve
-    monkeypatch.setattr(critical, "solve", lambda *a, **k: replace(original(*a, **k), status="interrupted"))
-    with pytest.raises(KeyboardInterrupt):
+def interrupt_after(runs, monkeypatch):
+    """The run after so many ends with Ctrl-C."""
+    original, left = critical.solve, iter(range(runs))
+
+    def solve(*args, **kwargs):
+        sol = original(*args, **kwargs)
+        return sol if next(left, None) is not None else replace(sol, status="interrupted")
+
+    monkeypatch.setattr(critical, "solve", solve)
+
+
+@pytest.mark.parametrize("runs", [0, 3])
+def test_interrupted_run_ends_the_search(runs, monkeypatch):
+    interrupt_after(runs, monkeypatch)
+    with pytest.raises(KeyboardInterrupt) as caught:
         critical.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), t_max=5.0, m0=0.1)
+    assert caught.value.x.tolist() == [0.2, 1.0, 0.6][:runs] and caught.value.m0.tolist() == [0.1] * runs
+    assert np.isfinite(caught.value.escape_time).tolist() == [True, False, True][:runs]
 
 
 # fits of known laws
@@ -307,6 +336,7 @@ def test_several_m0_fit_the_growth_time_whatever_was_before():
     assert abs(fit.m0_drift) < 1e-7 and "m0_drift=" in repr(fit) and fit.m0.shape == fit.x.shape == (21,)
     single = critical.escape_fit(POINTS, t[:, 2], np.full(7, 1e-12))
     assert abs(single.value - 0.7) > 1e-3 and single.m0_drift is None
+    assert fit.caveats == () and "not converged" not in repr(fit)
     # without an escape from the smallest m0 a point counts as trapped
     t[-1, 2] = INF
     assert critical.escape_fit(POINTS[:, None], t, m0).points == 6
@@ -325,6 +355,14 @@ def test_drifts_show_where_the_law_fails():
     t = np.vectorize(lambda r, g: brentq(lambda t: r * t + math.log1p(t) - g, 0, 1e9))(rate, gain)
     fit = critical.escape_fit(x[:, None], t, np.exp(-gain))
     assert fit.value > 0.72 and fit.m0_drift < 0
+    assert "with smaller m0 (m0 drift), more than its interval" in fit.caveats[0]
+    assert repr(fit).endswith("12 points, not converged: see caveats)")
+
+
+def test_essential_singularity_passes_as_a_power_law_with_a_large_exponent():
+    x = np.linspace(0.5, 0.95, 10)
+    fit = critical.escape_fit(x, np.exp(3 / (1.2 - x)))
+    assert fit.exponent > 3 and fit.interval[1] < 1.1 and "without the farther points" in fit.caveats[0]
 
 
 def coverage(kind, sets=300):
@@ -410,7 +448,7 @@ def test_times_that_do_not_grow_as_m0_falls_are_refused():
         ((POINTS, -GOOD), {}, ValueError, "escape_time contains -15.625"),
         ((POINTS * INF, GOOD), {}, ValueError, "x must be finite"),
         (("a", GOOD), {}, TypeError, "x must be an array of numbers, got 'a'"),
-        ((POINTS, GOOD, 0.0), {}, ValueError, "m0 = 0.0 is not allowed: overlaps must be > 0 and <= 1"),
+        ((POINTS, GOOD, 0.0), {}, ValueError, "m0 = 0 is not allowed: overlaps must be > 0 and <= 1"),
         (
             (POINTS, GOOD, [1e-3] * 6 + [1e-4]),
             {},
@@ -480,9 +518,19 @@ def test_exact_times_of_the_matrix_diverge_at_one():
 
 
 def test_escape_threshold_passes_on_refusals_with_the_data():
+    values = [0.3, 0.4, 0.5, 1.5]
     with pytest.raises(critical.NoDivergenceError, match="3 finite times") as caught:
-        matrix_fit(values=[0.3, 0.4, 0.5], m0=1e-4)
-    assert caught.value.x.tolist() == [0.3, 0.4, 0.5] and np.all(caught.value.escape_time > 0)
+        matrix_fit(values=values, m0=1e-4)
+    assert caught.value.x.tolist() == values and np.isfinite(caught.value.escape_time).tolist() == [True] * 3 + [False]
+
+
+def test_interrupt_keeps_the_escape_times(monkeypatch):
+    times = matrix_fit().escape_time
+    interrupt_after(3, monkeypatch)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        matrix_fit()
+    assert caught.value.x.tolist() == [0.3, 0.3, 0.35] and caught.value.m0.tolist() == [1e-4, 1e-6, 1e-4]
+    np.testing.assert_array_equal(caught.value.escape_time, times[:3])
 
 
 def test_failed_runs_are_left_out(monkeypatch):
@@ -502,10 +550,14 @@ def test_failed_runs_are_left_out(monkeypatch):
         ({"values": [0.3, INF]}, ValueError, "values = inf is not allowed"),
         ({"m0": [1e-3, 1e-3]}, ValueError, "m0 = .* is not allowed: give distinct numbers"),
         ({"m0": 2.0}, ValueError, "m0 = 2.0 is not allowed"),
-        ({"m0": 0.0}, ValueError, "m0 = 0.0 is not allowed: it must be > 0"),
+        ({"m0": -0.1}, ValueError, "m0 = -0.1 is not allowed: it must be >= 0"),
+        ({"m0": 0.0}, ValueError, "^m0 = 0 never finds the signal: give m0 > 0$"),
+        ({"m0": [0.0, 0.1], "event": dmft.Crossing("energy", -1.0)}, ValueError, "m0 = .* several must be > 0"),
+        ({"values": [0.3, 0.4, 0.5]}, ValueError, r"values = \[0.3, 0.4, 0.5\] is not allowed: give at least 4 values"),
+        ({"values": [0.3, 0.4, 0.5, 0.6], "exponent": None}, ValueError, "give at least 5 values"),
         ({"exponent": -1.0}, ValueError, "exponent = -1.0 is not allowed"),
         ({"scale": None}, ValueError, "scale = None is not allowed"),
-        ({"values": [-0.3, 0.3]}, ValueError, "delta2 = -0.3 is not allowed"),
+        ({"values": [-0.3, 0.3, 0.4, 0.5]}, ValueError, "delta2 = -0.3 is not allowed"),
     ],
 )
 def test_bad_escape_thresholds_are_refused_before_anything_is_solved(change, error, text, monkeypatch):
@@ -618,10 +670,22 @@ def test_divergence_on_the_command_line(capsys, tmp_path):
 
 
 def test_a_refused_fit_keeps_the_times(capsys):
-    assert main([*FIND, "--values", "0.2,0.3", "--m0", "1e-2", "--json"]) == 1
+    assert main([*FIND, "--values", "0.2,0.3,0.4,0.6,0.8", "--m0", "1e-2", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert "at least 5 are needed" in answer["error"]
-    assert len(answer["escape_time"]) == 2
+    assert len(answer["escape_time"]) == 5
+
+
+@pytest.mark.parametrize("flags", [["--values", "0.2:0.4:5"], ["--bracket", "0.2", "0.9"]])
+def test_interrupt_prints_the_finished_runs(flags, capsys, monkeypatch):
+    interrupt_after(2, monkeypatch)
+    assert main([*FIND, *flags, "--m0", "1e-2", "--json"]) == 130
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"] == "interrupted after 2 runs" and len(answer["escape_time"]) == 2
+    monkeypatch.undo()
+    interrupt_after(2, monkeypatch)
+    assert main([*FIND, *flags, "--m0", "1e-2"]) == 130
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 @pytest.mark.parametrize(
@@ -632,6 +696,13 @@ def test_a_refused_fit_keeps_the_times(capsys):
         (["--bracket", "0.2", "0.9", "--m0", "0.01", "--exponent", "2"], "--exponent needs --values"),
         (["--values", "0.2,0.3", "--m0", "0.01", "--width", "2"], "--width needs --bracket"),
         (["--values", "0.2:0.3", "--m0", "0.01"], "START:STOP:NUM"),
+        (["--values", "0.2:inf:5", "--m0", "0.01"], "START:STOP:NUM"),
+        (["--values", "0.2,0.3", "--m0", "0.01"], "give at least 5 values"),
+        (["--bracket", "0.2", "0.9"], "m0 = 0 never finds the signal: give m0 > 0"),
+        (["--values", "0.2:0.6:5"], "m0 = 0 never finds the signal: give m0 > 0"),
+        (["--over", "delta", "--bracket", "0.2", "0.9"], "--over: unknown key 'delta' (did you mean 'delta"),
+        (["--over", "model.deltap2", "--bracket", "0.2", "0.9"], "did you mean 'model.deltap'?"),
+        (["--over", "temperature", "--bracket", "0.2", "0.9"], "--over: unknown key 'temperature'"),
     ],
 )
 def test_bad_flags(capsys, flags, words):
@@ -664,3 +735,76 @@ def test_fits_of_a_gathered_scan(tmp_path, capsys):
     assert rows[1][1].value == by_hand.value
     assert main(["threshold", "fit", str(tmp_path / "gathered.h5"), "--axis", "delta2"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith(f"rtol = 0.001: delta2 = {by_hand.value:.6g}")
+
+
+NEAR = np.array([0.3, 0.4, 0.5, 0.55, 0.6])
+
+
+def gathered(dims, times, **coords):
+    """A dataset like that of ``dmft.gather``."""
+    xarray = pytest.importorskip("xarray")
+    return xarray.Dataset({"escape_time": (dims, times)}, coords)
+
+
+def test_fits_ignore_what_is_zipped_with_the_axis_once():
+    t_max = ("delta2", [10.0, 20.0, 30.0, 40.0, 50.0])
+    m0 = ("m0", [1e-2, 1e-4])
+    times = (0.7 - NEAR[:, None]) ** -2.0 * np.log(1 / np.array(m0[1]))
+    rows = dmft.scan.escape_fits(gathered(("delta2", "m0"), times, delta2=NEAR, t_max=t_max, m0=m0), "delta2")
+    assert [at for at, _, _ in rows] == [{}] and abs(rows[0][1].value - 0.7) < 1e-6
+    rows = dmft.scan.escape_fits(
+        gathered(("delta2", "m0"), times, delta2=NEAR, m0=m0, t_max=("m0", [9.0, 99.0])), "delta2"
+    )
+    assert [at for at, _, _ in rows] == [{}] and rows[0][1].points == 5
+
+
+@pytest.mark.parametrize("dim", ["delta2", "deltap"])  # of zipped axes the first one names the dimension
+def test_fits_group_by_what_repeats_along_the_axis(dim):
+    x, deltap = np.concatenate([NEAR, NEAR + 0.1]), np.repeat([1.0, 2.0], 5)
+    times = (np.repeat([0.7, 0.8], 5) - x) ** -2.0
+    coords = {"delta2": (dim, x), "deltap": (dim, deltap), "t_max": (dim, np.arange(1.0, 11.0))}
+    rows = dmft.scan.escape_fits(gathered((dim,), times, **coords), "delta2")
+    assert [at for at, _, _ in rows] == [{"deltap": 1.0}, {"deltap": 2.0}]
+    assert [round(fit.value, 6) for _, fit, _ in rows] == [0.7, 0.8]
+
+
+def test_fits_of_several_events_and_of_other_zipped_axes():
+    events = ("event", ["m=0.1", "m=0.5"])
+    times = np.stack([(0.7 - NEAR) ** -2.0, 2 * (0.7 - NEAR) ** -2.0], axis=-1)
+    data = gathered(
+        ("temperature", "delta2", "event"),
+        np.stack([times, 3 * times]),
+        delta2=NEAR,
+        event=events,
+        temperature=[0.5, 1.0],
+        t_max=("temperature", [10.0, 20.0]),
+    )
+    rows = dmft.scan.escape_fits(data, "delta2")
+    assert [(at["temperature"], at["t_max"], at["event"]) for at, _, _ in rows] == [
+        (T, t, event) for T, t in ((0.5, 10.0), (1.0, 20.0)) for event in events[1]
+    ]
+    assert [round(fit.amplitude, 4) for _, fit, _ in rows] == [1, 2, 3, 6]
+
+
+def test_fits_give_a_reason_for_every_group_that_is_refused(tmp_path, capsys):
+    times = np.stack([np.full(5, math.inf), np.full(5, 1.0), (0.7 - NEAR) ** -2.0])
+    data = gathered(("deltap", "delta2"), times, delta2=NEAR, deltap=[1.0, 2.0, 3.0])
+    rows = dmft.scan.escape_fits(data, "delta2")
+    assert [fit is not None for _, fit, _ in rows] == [False, False, True]
+    assert "0 finite times" in rows[0][2] and "grow towards one side" in rows[1][2] and rows[2][2] == ""
+    for wrong in ({"exponent": -1.0}, {"scale": "cubic"}, {"axis": "delta"}):
+        with pytest.raises(ValueError, match="is not allowed"):
+            dmft.scan.escape_fits(**{"scan": data, "axis": "delta2", **wrong})
+    with pytest.raises(ValueError, match=r"no escape times: the plan needs run\.events"):
+        dmft.scan.escape_fits(data.drop_vars("escape_time"), "delta2")
+    zero = gathered(("delta2", "m0"), np.full((5, 2), math.inf), delta2=NEAR, m0=[0.0, 1e-2])
+    reason = "m0 = 0 is not allowed: overlaps must be > 0 and <= 1"
+    assert dmft.scan.escape_fits(zero, "delta2") == [({}, None, reason)]
+    for one, code, line in ((data, 0, "deltap = 3: delta2 = 0.7"), (zero, 1, reason)):
+        path = tmp_path / f"{code}.h5"
+        one.to_netcdf(path, engine="h5netcdf")
+        assert main(["threshold", "fit", str(path), "--axis", "delta2"]) == code
+        out = capsys.readouterr().out
+        assert out.splitlines()[-1].startswith(line)
+        assert main(["threshold", "fit", str(path), "--axis", "delta2", "--json"]) == code
+        assert len(json.loads(capsys.readouterr().out)) == len(out.splitlines())

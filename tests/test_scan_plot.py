@@ -7,6 +7,7 @@ import pytest
 
 import dmft
 from dmft import scan_plot, thresholds
+from dmft.cli import main
 
 pytest.importorskip("matplotlib")
 xarray = pytest.importorskip("xarray")
@@ -53,7 +54,7 @@ def plane(dynamics=(LANGEVIN, FLOW)):
         "message": (dims, np.full(status.shape, "")),
         "escape_time": (dims, np.where(bad, np.nan, times)),
         "m_final": (dims, m),
-        "m_stderr": (dims, 0.1 * m),
+        "m_stderr_final": (dims, 0.1 * m),
         "m": ((*dims, "t"), curves),
     }
     scan = gathered(axes, variables, dynamics=dynamics)
@@ -373,6 +374,46 @@ def test_axes_that_advance_together():
         scan_plot.along(scan, select={"delta2": 0.4, "t_max": 20.0})
 
 
+def test_thresholds_along_zipped_axes():
+    pairs = {"model.delta2": DELTA2, "model.deltap": [0.5, 1.0, 1.5, 2.0]}
+    scan = gathered(
+        {**pairs, "initial.m0": M0},
+        {"status": (("delta2", "m0"), np.ones((4, 2), np.int8)), "m_final": (("delta2", "m0"), np.ones((4, 2)))},
+        zipped={"model.deltap": "model.delta2"},
+        model={**MODEL, "deltap": 7.0},  # replaced everywhere
+        dynamics=(FLOW,),
+    )
+    for cut in (scan, scan.drop_vars("deltap")):
+        assert not drawn(scan_plot.heat_map(cut)).legends
+        figure = drawn(scan_plot.along(cut, select={"m0": 1e-4}))
+        assert not figure.legends and "7" not in figure._suptitle.get_text()
+    figure = scan_plot.along(scan.isel(m0=0), axis="deltap")
+    assert figure.axes[0].get_xlabel() == r"$\Delta_p$" and not figure.legends
+
+
+def test_unknown_parameters_have_no_line():
+    scan = two_axes({"model.delta2": DELTA2, "model.deltap": DELTAP}, model={**MODEL, "deltap": 1.0})
+    assert not scan_plot.along(scan.mean("deltap").assign(status=scan.status.isel(deltap=0, drop=True))).legends
+    run = {"run.t_max": [10.0, 20.0, 30.0, 40.0]}
+    never = strip(run={"t_max": 7.0, "events": RUN["events"]})
+    plan = json.loads(never.attrs["plan"])
+    never.attrs["plan"] = json.dumps({**plan, "scan": {**plan["scan"], **run}})
+    assert legend(scan_plot.along(never))[0] == "never"
+    annealed = two_axes({"model.delta2": DELTA2, "dynamics.annealing.3": [1.0, 2.0]}, model={**MODEL, "deltap": 1.0})
+    assert not scan_plot.heat_map(annealed).legends
+
+
+def test_strength_of_the_constraint_on_an_axis():
+    soft = {**MODEL, "deltap": 2.0, "constraint": {"kind": "soft-sphere"}}
+    strengths = {"model.delta2": DELTA2, "model.constraint.strength": [1.0, 4.0, 16.0]}
+    scan = two_axes(strengths, model=soft, dynamics=(FLOW,))
+    x, y = line_of(drawn(scan_plot.heat_map(scan)).axes[0]).get_data()
+    np.testing.assert_allclose(x, [thresholds.gradient_flow(3, 2.0, k) for k in y])
+    soft["constraint"]["strength"] = 99.0  # replaced everywhere
+    title = scan_plot.heat_map(two_axes(strengths, model=soft))._suptitle.get_text()
+    assert "constraint = soft sphere," in title and "99" not in title
+
+
 # --- along -------------------------------------------------------------------------------------
 
 
@@ -485,6 +526,54 @@ def test_several_events():
     assert legend(figure)[0] == "never"  # the plan gives a number of iterations and no time
 
 
+EVENTS = [{"name": "m", "level": 0.1}, {"name": "m", "level": 0.5}]
+
+
+def with_events(axes):
+    """A scan with two events, the second twice as late."""
+    names = [path.rpartition(".")[2] for path in axes]
+    shape = tuple(len(v) for v in axes.values())
+    first = 1.0 + np.arange(np.prod(shape)).reshape(shape)
+    variables = {
+        "status": (names, np.full(shape, EVENT, np.int8)),
+        "escape_time": ((*names, "event"), np.stack([first, 2 * first], axis=-1)),
+    }
+    model = {"kind": MODEL["kind"], "p": 3, "delta2": 0.5, "deltap": 1.0}
+    scan = gathered(axes, variables, run={"t_max": 100.0, "events": EVENTS}, model=model)
+    return scan.assign_coords(event=["m=0.1", "m=0.5"])
+
+
+def test_default_kind_with_several_events():
+    scan = with_events({"model.delta2": DELTA2})
+    axes = drawn(scan_plot.make(scan)).axes[0]
+    assert entries(axes) == ["m=0.1", "m=0.5"] and axes.get_xlabel() == r"$\Delta_2$"
+    with pytest.raises(ValueError, match="needs two axes, but the only one left is delta2"):
+        scan_plot.make(scan, "heat-map")
+    scan = with_events({"model.delta2": DELTA2, "initial.m0": M0})
+    shown, bar = drawn(scan_plot.make(scan)).axes
+    expected = scan["escape_time"].sortby("m0")
+    np.testing.assert_array_equal(mesh(shown), expected.isel(event=0).transpose("m0", "delta2"))
+    assert bar.get_ylabel() == "escape time, m = 0.1 (first of 2 events)"
+    shown, bar = drawn(scan_plot.make(scan, select=["event=m=0.5"])).axes
+    np.testing.assert_array_equal(mesh(shown), expected.isel(event=1).transpose("m0", "delta2"))
+    assert bar.get_ylabel() == "escape time, m = 0.5"
+    (axes,) = drawn(scan_plot.along(scan)).axes
+    assert entries(axes) == ["$10^{-6}$", "$10^{-4}$"]
+    assert axes.get_ylabel() == "escape time, m = 0.1 (first of 2 events)"
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), expected.isel(event=0, m0=0))
+    (axes,) = drawn(scan_plot.along(scan, axis="event", select={"m0": 1e-4})).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["m=0.1", "m=0.5"]
+    with pytest.raises(ValueError, match=r"axes left are delta2 .*, m0 .*, seed \(2 values\)"):
+        scan_plot.make(with_events({"model.delta2": DELTA2, "initial.m0": M0, "simulation.seed": [1, 2]}))
+
+
+def test_a_curve_in_the_plane_of_time_and_an_axis():
+    scan = plane().isel(deltap=1)
+    figure = drawn(scan_plot.heat_map(scan, "m", select={"m0": 1e-4, "dynamics": "Langevin"}))
+    assert figure.axes[0].get_ylabel() == "t" and mesh(figure.axes[0]).shape == (11, 4)
+    assert mesh(figure.axes[0]).mask[:, 0].all()  # failed there
+
+
 def test_values_of_failed_points_are_not_drawn():
     scan = plane()
     scan["m_final"].loc[{"dynamics": "Langevin", "delta2": 0.2, "deltap": 0.5, "m0": 1e-4}] = 1e6  # failed there
@@ -543,6 +632,93 @@ def test_curves_of_the_dynamics():
         scan_plot.curves(scan, axis="dynamics")
     (axes,) = drawn(scan_plot.curves(scan, select={"m0": 1e-4, "dynamics": "gradient-descent"})).axes
     assert axes.get_xlabel() == "iteration" and len(axes.lines) == 1 and axes.get_legend() is None
+
+
+def noisy():
+    """A strip with curves and their standard errors, of which the last failed and diverged."""
+    m = np.outer([0.9, 0.6, 0.3, 1e5], np.tanh(T / 10))
+    variables = {
+        "status": ("delta2", np.array([EVENT, FINISHED, FINISHED, FAILED], dtype=np.int8)),
+        "m": (("delta2", "t"), m),
+        "m_stderr": (("delta2", "t"), 0.05 * m),
+        "m_final": ("delta2", m[:, -1]),
+        "m_stderr_final": ("delta2", 0.05 * m[:, -1]),
+    }
+    return gathered({"model.delta2": DELTA2}, variables, model={**MODEL, "deltap": 1.0}, simulation={"N": 500})
+
+
+def test_bands_and_limits_of_curves():
+    scan = noisy()
+    (axes,) = drawn(scan_plot.curves(scan)).axes
+    assert [line.get_linestyle() for line in axes.lines] == ["-", "-", "-", ":"]
+    assert len(axes.collections) == 3  # bands
+    vertices = axes.collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(vertices[:, 1].max(), 1.1 * scan["m"].isel(delta2=0).max())
+    low, high = axes.get_ylim()
+    assert -0.1 < low < 0 and 0.99 < high < 1.1  # not 1e5
+    np.testing.assert_array_equal(axes.lines[3].get_ydata(), scan["m"][3])
+    (axes,) = drawn(scan_plot.curves(scan, select={"delta2": 0.8})).axes  # it alone
+    assert axes.get_ylim()[1] > 9e4
+    (axes,) = drawn(scan_plot.along(scan, "m", select={"t": 100.0})).axes  # errors at one time
+    np.testing.assert_allclose(
+        np.array(axes.containers[0].lines[2][0].get_segments()[0])[:, 1], 0.9 * np.tanh(10) * np.array([0.95, 1.05])
+    )
+
+
+def test_curves_of_single_values():
+    scan = noisy()
+    scan["m"][1, 1:] = np.nan
+    (axes,) = drawn(scan_plot.curves(scan)).axes
+    assert [line.get_marker() for line in axes.lines] == ["None", "o", "None", "None"]
+    (axes,) = drawn(scan_plot.curves(scan.isel(t=[3]))).axes
+    assert {line.get_marker() for line in axes.lines if np.isfinite(line.get_ydata()).any()} == {"o"}
+    with pytest.raises(ValueError, match="log_t: curves were kept at t = 0 only"):
+        scan_plot.curves(scan.isel(t=[0]), log_t=True)
+
+
+def test_theory_over_simulation():
+    simulation = noisy().isel(delta2=[0, 1, 2])
+    theory = simulation.drop_vars(["m_stderr", "m_stderr_final"]).isel(t=slice(None, 6))
+    theory["m"], theory["m_final"] = 1.02 * theory["m"], 1.02 * theory["m_final"]
+    plan = json.loads(theory.attrs["plan"])
+    theory.attrs["plan"] = json.dumps({k: v for k, v in plan.items() if k != "simulation"})
+    both = {"theory": theory, "simulation": simulation}
+    (axes,) = (figure := drawn(scan_plot.curves(both))).axes
+    lines = [line for line in axes.lines if line.get_linestyle() == "-"]
+    assert len(lines) == len(axes.containers) == 3 and not any(line.get_marker() == "o" for line in lines)
+    assert lines[0].get_data()[1].tolist() == theory["m"][0].values.tolist()
+    points = axes.containers[0].lines[0]
+    assert (points.get_linestyle(), points.get_marker()) == ("None", "o")
+    np.testing.assert_array_equal(points.get_ydata(), simulation["m"][0])
+    assert axes.get_xlim() == (0.0, 100.0) and entries(axes) == ["0.2", "0.4", "0.6"]
+    assert legend(figure) == ["theory", "simulation ($N$ = 500)"] and "$N$" not in figure._suptitle.get_text()
+    (axes,) = (figure := drawn(scan_plot.along(both))).axes
+    (line, _, _), (points, _, bars) = (one.lines for one in axes.containers)
+    assert (line.get_linestyle(), line.get_marker()) == ("-", "") and points.get_linestyle() == "None"
+    np.testing.assert_array_equal(line.get_ydata(), theory["m_final"])
+    np.testing.assert_array_equal(points.get_ydata(), simulation["m_final"])
+    assert len(bars) == 1
+    assert legend(figure) == ["theory", "simulation ($N$ = 500)"]  # the closed form is beyond the axis
+    other = theory.assign_coords(delta2=[0.2, 0.4, 0.7])
+    for draw in (scan_plot.curves, scan_plot.along):
+        with pytest.raises(ValueError, match=r"need the same axes.* those of 'a' and 'b' differ"):
+            draw({"a": theory, "b": other})
+    with pytest.raises(ValueError, match="at least one"):
+        scan_plot.curves({})
+    two = plane().isel(delta2=0, m0=0)
+    two["m"].loc[{"dynamics": "Langevin", "deltap": 0.5}] = 1e3 * T  # failed there
+    with pytest.raises(ValueError, match="need the same dynamics"):
+        scan_plot.curves({"a": two, "b": two.isel(dynamics=0)}, axis="deltap")
+    figure = drawn(scan_plot.curves({"a": two, "b": two}, axis="deltap"))
+    assert len(figure.axes) == 2 and legend(figure) == ["a", "b", "failed"]
+    assert figure.axes[0].get_ylim()[1] < 1
+
+
+def test_closed_forms_beside_simulations():
+    scan = two_axes({"model.delta2": DELTA2, "model.deltap": DELTAP}, simulation={"N": 500})
+    named = r"closed form ($N = \infty$): Langevin, T = 1"
+    assert legend(drawn(scan_plot.heat_map(scan))) == [named]
+    assert legend(drawn(scan_plot.along(scan, select={"deltap": 1.0}))) == [named]
 
 
 # --- titles and the command line ---------------------------------------------------------------
@@ -623,3 +799,96 @@ def test_models_without_overlap():
     assert figure.axes[1].get_ylabel() == "final energy per N"
     assert figure._suptitle.get_text().startswith("mixed p-spin model, couplings = 2: 0.5, Langevin")
     assert isinstance(scan_plot.heat_map(scan), type(dmft.plot.phase_diagram(3)))
+
+
+def test_standard_errors_are_variables_like_others():
+    scan = noisy().drop_vars("m_final").assign(energy_stderr_final=("delta2", [0.1] * 4))
+    with pytest.raises(ValueError, match="name = None is not allowed"):
+        scan_plot.along(scan.drop_vars(["m", "m_stderr"]))
+    (axes,) = drawn(scan_plot.along(scan, "energy_stderr_final")).axes
+    assert axes.get_ylabel() == "final energy per N, standard error"
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A gathered scan of zipped axes and another one, with two events and curves."""
+    pytest.importorskip("h5netcdf")
+    directory = tmp_path_factory.mktemp("scan") / "d"
+    scan = dmft.Scan(
+        dmft.SpikedMatrixTensor(p=3, delta2=0.2, deltap=1.0),
+        dmft.GradientFlow(),
+        over={"delta2": [0.2, 0.3], "t_max": [1.0, 2.0], "m0": {"start": 0.1, "stop": 0.9, "num": 9}},
+        zip=[["delta2", "t_max"]],
+        events=[dmft.Crossing("m", 0.2, terminal=False), dmft.Crossing("m", 0.3, terminal=False)],
+        curves=[0.0, 1.0],
+    )
+    scan.run(directory, workers=1, progress=False)
+    dmft.gather(directory)
+    return directory
+
+
+def test_names_of_figures(directory, capsys):
+    file = str(directory / "gathered.h5")
+    assert main(["plot", file]) == 0
+    assert main(["plot", file, "--kind", "along", "--axis", "delta2"]) == 0
+    assert main(["plot", file, "--kind", "curves", "--select", "m0=0.1"]) == 0
+    names = [f"gathered{end}.png" for end in ("", "-along", "-curves")]
+    assert capsys.readouterr().out.split() == [str(directory / name) for name in names]
+    assert main(["plot", file]) == 2
+    assert "gathered.png exists and is kept" in capsys.readouterr().err
+    run = directory / "run.h5"
+    dmft.solve(dmft.SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0), dmft.GradientFlow(), t_max=0.5).save(run)
+    assert main(["plot", str(run)]) == main(["plot", str(run), "--kind", "overlap"]) == 0
+    assert capsys.readouterr().out.split() == [str(directory / "run.png"), str(directory / "run-overlap.png")]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--variable", "mm"], "--variable 'mm' is not allowed"),
+        (["--kind", "curves", "--variable", "x"], "there are no curves of --variable 'x': those kept are"),
+        (["--select", "x=1"], "--select: unknown key 'x'"),
+        (["--select", "m0=x"], "--select m0 must be a real number"),
+        (["--kind", "along", "--axis", "x"], "--axis 'x' is not allowed"),
+        (["--log-t"], "--log-t is for the kind 'curves'"),
+        (["--kind", "heat-map", "--select", "m0=0.1"], "use --kind along, or --kind curves if they were kept"),
+        (["--kind", "curves", "--select", "t=1"], "use --kind along or --kind heat-map for one time"),
+        (["--variable", "m_final", "--kind", "curves"], "there are no curves of --variable 'm_final'"),
+        (["--kind", "curves", "--axis", "t_max"], "e.g. --select m0=0.1"),
+        (["--kind", "../x"], "--kind '../x' is not allowed: choose one of heat-map, along, curves"),
+    ],
+)
+def test_messages_speak_of_flags(directory, tmp_path, capsys, flags, message):
+    assert main(["plot", str(directory / "gathered.h5"), "-o", str(tmp_path / "x.png"), *flags]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert "select={" not in error and "name =" not in error
+
+
+def test_a_directory_is_no_file(directory, capsys):
+    file = directory / "gathered.h5"
+    for command in ("plot", "info"):
+        assert main([command, str(directory)]) == 2
+        expected = f"{directory} is a directory: give {file} (dmft scan gather {directory} writes it)"
+        assert capsys.readouterr().err == f"dmft {command}: {expected}\n"
+
+
+def test_info_of_a_scan(directory, capsys):
+    file = str(directory / "gathered.h5")
+    assert main(["info", file, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["points"], data["finished"], data["failed"], data["missing"]) == (18, 18, 0, 0)
+    axes = {name: (axis["dimension"], axis["values"]) for name, axis in data["axes"].items()}
+    assert axes["delta2"] == ("delta2", [0.2, 0.3]) and axes["t_max"] == ("delta2", [1.0, 2.0])
+    assert axes["event"] == ("event", ["m=0.2", "m=0.3"]) and axes["t"][1] == [0.0, 1.0]
+    assert len(axes["m0"][1]) == 9 and list(axes)[:2] == ["delta2", "m0"]
+    assert {"status", "escape_time", "m_final", "m"} <= set(data["variables"])
+    assert not set(axes) & set(data["variables"]) and {"dmft_version", "created"} <= set(data)
+    assert main(["info", file]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "points           18: 18 finished, 0 failed, 0 missing" in lines
+    assert "axis             delta2: 0.2, 0.3" in lines and "axis             m0: 9 values, 0.1 ... 0.9" in lines
+    assert "axis             t_max (along delta2): 1, 2" in lines

@@ -51,20 +51,20 @@ def crossing(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=LEVEL, e.g. m=0.5") from None
 
 
-def axis(text):
-    """'start:stop:num', logarithmic, or a comma-separated list."""
+def axis(text, log=True):
+    """'start:stop:num', logarithmically or evenly spaced, or a comma-separated list."""
     parts = text.split(":")
     if len(parts) == 1:
         return number_list(text)
     try:
         start, stop, num = float(parts[0]), float(parts[1]), int(parts[2])
-        if len(parts) != 3 or not (0 < start < math.inf and 0 < stop < math.inf and num >= 1):
+        low = 0 if log else -math.inf
+        if len(parts) != 3 or not (low < start < math.inf and low < stop < math.inf and num >= 1):
             raise ValueError
     except (ValueError, IndexError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not of the form START:STOP:NUM with positive ends, e.g. 0.1:10:50"
-        ) from None
-    return np.geomspace(start, stop, num).tolist()
+        form = "START:STOP:NUM with positive ends, e.g. 0.1:10:50" if log else "START:STOP:NUM, e.g. 0.2:0.4:6"
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form {form}") from None
+    return (np.geomspace if log else np.linspace)(start, stop, num).tolist()
 
 
 def number_list(text):

@@ -1,10 +1,11 @@
 """dmft info, plot."""
 
 import json
+import re
 from pathlib import Path
 
-from .. import plot, scan_plot
-from ..storage import checkpoint_summary, is_checkpoint, load, open_file
+from .. import plot, scan_plot, spec
+from ..storage import checkpoint_summary, load, open_file
 from .common import (
     OK,
     UsageError,
@@ -14,14 +15,29 @@ from .common import (
 )
 from .solve import summary
 
+FORMATS = ("dmft-run", "dmft-checkpoint", "dmft-scan")
+FEW = 8  # values of an axis that are printed
+FLAGS = (  # arguments in messages of dmft.scan_plot, and how the command line has them
+    (r"select=\{'(\w+)': '?([^'}]*)'?\}", r"--select \1=\2"),
+    (r"select\['(\w+)'\]", r"--select \1"),
+    (r"^select:", "--select:"),
+    (r"\bname = ", "--variable "),
+    (r"\baxis = ", "--axis "),
+    (r"\bkind = ", "--kind "),
+    (r"\blog_t\b", "--log-t"),
+    (r"\buse (along|curves)\b", r"use --kind \1"),
+    (r"\bor (curves|heat_map)\b", r"or --kind \1"),
+    (r"--kind heat_map", "--kind heat-map"),
+)
+
 
 def add_info(commands):
     """The sub-command info."""
     p = commands.add_parser(
         "info",
         help="say what is in a file",
-        description="Say what is in a result file or checkpoint.",
-        epilog="example: dmft info run.h5",
+        description="Say what is in a result file, a checkpoint or a gathered scan.",
+        epilog="examples: dmft info run.h5; dmft info DIR/gathered.h5 --json",
     )
     p.add_argument("file", type=Path)
     p.add_argument("--json", action="store_true", help="as JSON")
@@ -38,7 +54,9 @@ def add_plot(commands):
         "dmft plot DIR/gathered.h5 --variable m_final --select m0=1e-4",
     )
     p.add_argument("file", type=Path)
-    p.add_argument("-o", "--out", type=Path, metavar="FIGURE", help="default: the file's name with .png")
+    p.add_argument(
+        "-o", "--out", type=Path, metavar="FIGURE", help="default: of run.h5 run.png; with --kind run-KIND.png"
+    )
     p.add_argument(
         "--kind",
         metavar="KIND",
@@ -65,8 +83,10 @@ def add_scan_flags(group):
 
 def command_info(args):
     """dmft info"""
-
-    if is_checkpoint(args.file):
+    kind = format_of(args.file)
+    if kind == "dmft-scan":
+        return info_of_scan(args)
+    if kind == "dmft-checkpoint":
         data = {"checkpoint": str(args.file), **checkpoint_summary(args.file)}
         data.update({k: v for k, v in data["spec"]["run"].items() if k in ("t_max", "steps")})
         print(json.dumps(data) if args.json else "\n".join(f"{k:16s} {v}" for k, v in data.items()))
@@ -95,22 +115,85 @@ def command_info(args):
     return OK
 
 
+def format_of(path):
+    """Format of a file of ours."""
+    if path.is_dir():
+        gathered = path / "gathered.h5"
+        raise UsageError(f"{path} is a directory: give {gathered} (dmft scan gather {path} writes it)")
+    with open_file(path, FORMATS) as f:
+        return f.attrs["format"]
+
+
+def info_of_scan(args):
+    """Say what is in a gathered scan."""
+    data = scan_summary(args.file)
+    if args.json:
+        print(json.dumps(data))
+        return OK
+    counts = ", ".join(f"{data[k]} {k}" for k in ("finished", "failed", "missing"))
+    rows = [("scan", str(args.file)), ("points", f"{data['points']}: {counts}")]
+    along = {name: axis["dimension"] for name, axis in data["axes"].items()}
+    names = {name: name if name == dim else f"{name} (along {dim})" for name, dim in along.items()}
+    rows += [("axis", f"{names[name]}: {values_text(axis)}") for name, axis in data["axes"].items()]
+    rows += [("variables", ", ".join(data["variables"]))]
+    rows += [(k, data[k]) for k in ("dmft_version", "created")]
+    for name, value in rows:
+        print(f"{name:16s} {value}")
+    return OK
+
+
+def scan_summary(path):
+    """Counts, axes and variables of a gathered scan."""
+    with open_file(path, FORMATS) as f:
+        texts = {k: str(f.attrs[k]) for k in ("dmft_version", "created")}
+        counts = {k: int(f.attrs[k]) for k in ("points", "finished", "failed", "missing")}
+        axes = {name: f[name] for name in [*scales(f), *str(f.attrs.get("coordinates", "")).split()]}
+        shown = {name: {"dimension": scale_of(d), "values": values_of(d)} for name, d in axes.items()}
+        return {"scan": str(path), **counts, "axes": shown, "variables": [k for k in f if k not in axes], **texts}
+
+
+def scales(f):
+    """Names of the dimensions of a gathered scan: the axes, then those of some variables only."""
+    found = [*f["status"].dims, *(dim for dataset in f.values() for dim in dataset.dims)]
+    return list(dict.fromkeys(dim[0].name.lstrip("/") for dim in found if len(dim)))
+
+
+def scale_of(dataset):
+    """Name of the dimension of a coordinate."""
+    scale = dataset if dataset.is_scale else dataset.dims[0][0]
+    return scale.name.lstrip("/")
+
+
+def values_of(dataset):
+    """Values of a coordinate as JSON can hold them."""
+    text = dataset.dtype.kind not in "iuf"
+    return spec.plain((dataset.asstr()[:] if text else dataset[:]).tolist())
+
+
+def values_text(axis):
+    """Values of an axis, of many their number and range."""
+    texts = [v if isinstance(v, str) else f"{v:.6g}" for v in axis["values"]]
+    return f"{len(texts)} values, {texts[0]} ... {texts[-1]}" if len(texts) > FEW else ", ".join(texts)
+
+
 def command_plot(args):
     """dmft plot"""
 
-    out = args.out or args.file.with_suffix(".png")
+    is_scan = format_of(args.file) == "dmft-scan"
+    check_kind(args, scan_plot.KINDS if is_scan else plot.KINDS)
+    out = args.out or args.file.with_name(f"{args.file.stem}{f'-{args.kind}' if args.kind else ''}.png")
     check_new(args, out)
     check_figure(out)
-    draw = draw_scan if is_scan(args.file) else draw_solution
+    draw = draw_scan if is_scan else draw_solution
     save_figure(draw(args), out)
     print(out)
     return OK
 
 
-def is_scan(path):
-    """Whether a file of ours is a gathered scan."""
-    with open_file(path, ("dmft-run", "dmft-checkpoint", "dmft-scan")) as f:
-        return f.attrs["format"] == "dmft-scan"
+def check_kind(args, kinds):
+    """The kinds of a scan are others than those of a result."""
+    if args.kind not in (None, *kinds):
+        raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(kinds)}")
 
 
 def draw_solution(args):
@@ -118,19 +201,23 @@ def draw_solution(args):
     for name in ("variable", "select", "axis", "log_t"):
         if getattr(args, name) is not None:
             raise UsageError(f"--{name.replace('_', '-')} is for gathered scans, and {args.file} is none")
-    kind = args.kind or "overview"
-    if kind not in plot.KINDS:
-        raise UsageError(f"--kind {kind!r} is not allowed: choose one of {', '.join(plot.KINDS)}")
-    return plot.make(load(args.file), kind)
+    return plot.make(load(args.file), args.kind or "overview")
 
 
 def draw_scan(args):
     """Figure of a gathered scan."""
-    if args.kind not in (None, *scan_plot.KINDS):
-        raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(scan_plot.KINDS)}")
     options = {"name": args.variable, "select": args.select or (), "axis": args.axis, "log_t": bool(args.log_t)}
     try:
         with scan_plot.read(args.file) as scan:
             return scan_plot.make(scan, args.kind, **options)
     except ImportError as error:
         raise UsageError(str(error)) from None
+    except (TypeError, ValueError) as error:
+        raise UsageError(as_flags(str(error))) from None
+
+
+def as_flags(text):
+    """A message with flags in place of arguments."""
+    for argument, flag in FLAGS:
+        text = re.sub(argument, flag, text)
+    return text

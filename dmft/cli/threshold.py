@@ -3,17 +3,21 @@
 import argparse
 import json
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 
 from .. import plot
 from .. import spec as specs
-from ..critical import NoDivergenceError, escape_threshold, threshold
+from ..critical import Interrupted, NoDivergenceError, escape_threshold, threshold
 from ..dynamics import DYNAMICS
-from ..storage import save_table
+from ..models import MODELS
+from ..storage import save_table, write_bytes
 from .common import (
     FAILED,
+    INTERRUPTED,
     OK,
     UsageError,
     axis,
@@ -25,7 +29,22 @@ from .common import (
     save_figure,
     say,
 )
-from .problem import add_dynamics, add_integrator, add_model, solve_spec
+from .problem import add_dynamics, add_integrator, add_model, solve_spec, spec_of
+
+NUMBERS = (float, float | None, float | str | None)  # types of the parameters that can be searched
+
+FIND = (
+    "The critical value of a parameter: by bisection at a fixed horizon (--bracket), or where the escape times at some "
+    "values diverge (--values; at least 5, or 4 with --exponent). The event must be possible: m0 > 0."
+)
+CTRL_C = "Ctrl-C prints the finished runs and exits 130."
+MEANING = (
+    "A fit gives the critical value with three numbers about its error. Interval: what the scatter of the points "
+    "about the power law allows (95 %), not how far the law itself is off. Drift: how far the value moves without the "
+    "farther half of the points. m0 drift (with three m0 or more): how far it has moved from the larger m0 to the two "
+    "smallest; what smaller m0 would still change has usually this sign and this order. A drift larger than the "
+    "half-width of the interval is reported as not converged: the true value is then probably outside the interval."
+)
 
 
 def add_threshold(commands):
@@ -69,8 +88,7 @@ def add_find(kinds):
     p = kinds.add_parser(
         "find",
         help="where a dynamics begins to succeed",
-        description="The critical value of a parameter: by bisection at a fixed horizon (--bracket), or where the "
-        "escape times at some values diverge (--values).",
+        description="\n\n".join(fill(text, 100) for text in (FIND, MEANING, CTRL_C)),
         epilog="examples:\n"
         "  dmft threshold find --p 3 --deltap 1 --dynamics gradient-flow --over delta2 --bracket 0.3 0.9 \\\n"
         "      --t-max 100 --m0 1e-4 --integrator log-time\n"
@@ -92,7 +110,7 @@ def add_find(kinds):
     way.add_argument("--bracket", type=number, nargs=2, metavar=("A", "B"), help="success at one end only")
     way.add_argument(
         "--values",
-        type=linear_axis,
+        type=partial(axis, log=False),
         metavar="START:STOP:NUM",
         help="escape times at NUM values; or a list V1,V2,...",
     )
@@ -112,7 +130,8 @@ def add_fit(kinds):
         "fit",
         help="where the escape times of a gathered scan diverge",
         description="Fit the divergence of the escape times of a gathered scan along one axis, for every value of the "
-        "others; where there are several m0, of the growth times.",
+        "others; where there are several m0, of the growth times. What is zipped with the axis makes groups if "
+        "each of its values stands at two or more points. " + MEANING + " Exit code 1 if nothing can be fitted.",
         epilog="example: dmft threshold fit DIR/gathered.h5 --axis delta2 --scale log",
     )
     p.add_argument("file", type=Path, metavar="GATHERED.h5")
@@ -136,41 +155,50 @@ def add_report(parser):
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no messages")
 
 
-def linear_axis(text):
-    """'start:stop:num', evenly spaced, or a comma-separated list."""
-    parts = text.split(":")
-    if len(parts) == 1:
-        return number_list(text)
-    try:
-        start, stop, num = float(parts[0]), float(parts[1]), int(parts[2])
-        if len(parts) != 3 or num < 1:
-            raise ValueError
-    except (ValueError, IndexError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form START:STOP:NUM, e.g. 0.2:0.4:6") from None
-    return np.linspace(start, stop, num).tolist()
-
-
 def command_find(args):
     """dmft threshold find"""
     check_find(args)
+    problem = find_problem(args)
+    try:
+        if args.bracket is not None:
+            return report_threshold(args, threshold(bracket=tuple(args.bracket), width=args.width, **problem))
+        law = {"exponent": args.exponent, "scale": args.scale}
+        return report_fit(args, escape_threshold(values=args.values, **law, **problem))
+    except NoDivergenceError as error:
+        report_runs(args, error)
+        return FAILED
+    except Interrupted as stop:
+        report_runs(args, stop)
+        return INTERRUPTED
+
+
+def find_problem(args):
+    """Arguments that both searches share."""
+    spec = spec_of(args)
+    check_over(args.over, spec)
     name = args.over.rpartition(".")[2]
     first = args.bracket[0] if args.bracket is not None else args.values[0]
     if name != "m0" and getattr(args, name, first) is None:  # a model needs some value
         setattr(args, name, first)
     problem = {k: v for k, v in specs.arguments(solve_spec(args)).items() if k not in ("save_at", "events")}
-    m0 = problem.pop("m0")
-    problem |= {"over": args.over, "progress": False if args.quiet else None}
+    if args.bracket is not None and isinstance(problem["m0"], list):
+        problem["m0"] = problem["m0"][0]
     if args.success is not None:
         problem["event"] = specs.events_from([args.success])[0]
-    if args.bracket is not None:
-        m0 = m0[0] if isinstance(m0, list) else m0
-        return report_threshold(args, threshold(bracket=tuple(args.bracket), width=args.width, m0=m0, **problem))
-    law = {"exponent": args.exponent, "scale": args.scale}
-    try:
-        fit = escape_threshold(values=args.values, m0=m0, **law, **problem)
-    except NoDivergenceError as error:
-        return report_refusal(args, error)
-    return report_fit(args, fit)
+    return problem | {"over": args.over, "progress": False if args.quiet else None}
+
+
+def check_over(over, spec):
+    """The parameter must be a number of the model or of the dynamics, or m0."""
+    kinds = {"model": MODELS, "dynamics": DYNAMICS}
+    known = {"m0": "initial"}
+    for table, classes in kinds.items():
+        cls = classes.get(str(spec[table]["kind"]))
+        if cls is None:
+            return  # an unknown kind is refused with the rest
+        known |= {f.name: table for f in fields(cls) if f.type in NUMBERS}
+    full = [f"{table}.{name}" for name, table in known.items()]
+    specs.refuse_unknown("--over", [over], full if "." in over else list(known))
 
 
 def check_find(args):
@@ -206,14 +234,14 @@ def report_threshold(args, found):
 
 def fit_data(fit):
     """A fit as plain data."""
-    arrays = {f.name: getattr(fit, f.name) for f in fields(fit)}
+    arrays = {f.name: getattr(fit, f.name) for f in fields(fit)} | {"caveats": list(fit.caveats)}
     return specs.plain({k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in arrays.items()})
 
 
 def report_fit(args, fit):
     """The answer of the extrapolation."""
     if args.plot is not None:
-        save_figure(plot.escape(fit), args.plot)
+        save_figure(plot.escape(fit, args.over), args.plot)
         say(args, f"wrote {args.plot}")
     if args.json:
         print(json.dumps(fit_data(fit)))
@@ -223,17 +251,18 @@ def report_fit(args, fit):
 
 
 def describe_fit(fit):
-    """A fit in one line."""
+    """A fit in one line, with what its interval does not say."""
     low, high = fit.interval
     age = "" if fit.m0_drift is None else f", m0 drift {fit.m0_drift:.2g}"
+    doubt = f"; not converged: {'; '.join(fit.caveats)}" if fit.caveats else ""
     return (
-        f"{fit.value:.6g}, 95 % interval of the fit {low:.6g} to {high:.6g}, drift {fit.drift:.2g}{age}, "
-        f"exponent {fit.exponent:.4g}, {fit.points} points"
+        f"{fit.value:.6g}, 95 % interval of the scatter {low:.6g} to {high:.6g}, drift {fit.drift:.2g}{age}, "
+        f"exponent {fit.exponent:.4g}, {fit.points} points{doubt}"
     )
 
 
-def report_refusal(args, error):
-    """The runs are not lost if no divergence can be fitted."""
+def report_runs(args, error):
+    """The runs are not lost if no divergence can be fitted, or if Ctrl-C ends the search."""
     columns = {"x": error.x, "escape_time": error.escape_time, "m0": error.m0}
     columns = {name: column.tolist() for name, column in columns.items() if column is not None}
     if args.json:
@@ -243,7 +272,6 @@ def report_refusal(args, error):
         for row in zip(*columns.values(), strict=True):
             print("  ".join(f"{value:14.8g}" for value in row))
     say(args, f"dmft threshold: {error}")
-    return FAILED
 
 
 def command_fit(args):
@@ -254,14 +282,17 @@ def command_fit(args):
     with scan_plot.read(args.file) as data:
         rows = escape_fits(data, args.axis, exponent=args.exponent, scale=args.scale)
     if args.json:
-        print(json.dumps([{**at, **(fit_data(fit) if fit else {"error": why})} for at, fit, why in rows]))
-        return OK
-    for at, fit, why in rows:
-        where = ", ".join(
-            f"{name} = {value if isinstance(value, str) else f'{value:.6g}'}" for name, value in at.items()
-        )
-        print(f"{where}{': ' if where else ''}{args.axis} = {describe_fit(fit)}" if fit else f"{where}: {why}")
-    return OK
+        table = [{**at, **(fit_data(fit) if fit else {"error": why})} for at, fit, why in rows]
+        print(json.dumps(specs.plain(table)))
+    else:
+        for at, fit, why in rows:
+            values = (
+                f"{name} = {value:.6g}" if isinstance(value, float) else f"{name} = {value}"
+                for name, value in at.items()
+            )
+            where = f"{', '.join(values)}: " if at else ""
+            print(f"{where}{args.axis} = {describe_fit(fit)}" if fit else f"{where}{why}")
+    return OK if any(fit for _, fit, _ in rows) else FAILED
 
 
 def command_lines(args):
@@ -284,9 +315,7 @@ def command_lines(args):
         if args.out is None:
             print(text)
         else:
-            fresh = args.out.with_name(f".{args.out.name}.new")
-            fresh.write_text(text + "\n")
-            fresh.replace(args.out)
+            write_bytes(args.out, f"{text}\n".encode())
     if args.plot is not None:
         save_figure(plot.phase_diagram(args.p, table["deltap"]), args.plot)
     return OK
