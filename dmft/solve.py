@@ -532,7 +532,7 @@ class Job:
         scalars = {k: v[:n].copy() for k, v in scalars.items()}
         C, R = self.stepper.functions(n)
         stderr = self.stepper.stderr(n)
-        if self.problem.save_at is not None:
+        if self.problem.save_at is not None and n > 1:  # the start alone is kept as it is
             kept = self.problem.save_at[self.problem.save_at <= t[-1] * (1 + 1e-12)]
             C, R = (f.keep(kept) if f is not None and kept.size else None for f in (C, R))
             stderr = {

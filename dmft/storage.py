@@ -304,12 +304,6 @@ def open_file(path, formats):
     return f
 
 
-def is_checkpoint(path):
-    """Whether a file of ours is a checkpoint and not a result."""
-    with open_file(path, ("dmft-run", "dmft-checkpoint")) as f:
-        return f.attrs["format"] == "dmft-checkpoint"
-
-
 def load(path):
     """Read a result file.
 

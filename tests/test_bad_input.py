@@ -164,3 +164,11 @@ def test_covariance_derivatives(g, x):
     poly = np.polynomial.Polynomial([g.get(k, 0.0) for k in range(7)])
     for order in range(4):
         assert model.Q(x, order) == pytest.approx(poly.deriv(order)(x) if order else poly(x), rel=1e-9, abs=1e-9)
+
+
+def test_a_run_that_fails_at_once_says_so_with_save_at():
+    model = dmft.SpikedMatrixTensor(3, 0.2, 0.25)
+    with pytest.raises(dmft.SolverError, match="did not converge after t = 0") as error:
+        dmft.solve(model, dmft.GradientFlow(), t_max=10.0, m0=0.01, integrator=dmft.UniformGrid(dt=0.1), save_at=[0.0])
+    assert error.value.partial.t.tolist() == [0.0]
+    assert error.value.partial.C(0.0, 0.0) == 1.0

@@ -263,7 +263,7 @@ def test_dry_run_touches_nothing(capsys, tmp_path):
         ([*PROBLEM, "-o", "."], "is a directory"),
         ([*PROBLEM, "-o", "/proc/x.h5"], "/proc/x.h5 cannot be written"),
         ([*PROBLEM, "--dt", "1e-300"], "bytes for C and R"),
-        ([*PROBLEM, "--temperature", "1e300"], "bytes for C and R"),
+        ([*PROBLEM, "--temperature", "1e300"], "bytes"),
         ([*PROBLEM, "--spec", "none.toml"], "none.toml: No such file"),
         ([*PROBLEM, "--unknown"], "unrecognized arguments: --unknown"),
         (["--coupling", "3=1", "--t-max", "1", "--m0", "0.1"], "MixedSpin has no signal"),

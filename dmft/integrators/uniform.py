@@ -22,7 +22,7 @@ from ..dynamics import SCHEDULES
 from ..equations import taylor
 from ..errors import SolverError
 from ..interpolation import PANEL, local_polynomial
-from ..solution import TwoTime
+from ..solution import TwoTime, linear
 from .machine import available_memory, instruction_set, usable_threads
 
 DEFAULT_RTOL = 1e-6
@@ -403,6 +403,8 @@ class UniformRun:
     def functions(self, n):
         """C and R on the first n times."""
         t = self.t[:n].copy()
+        if n == 1:  # it failed at once: there is no panel
+            return [linear(t, np.full((1, 1), packed[0])) for packed, _ in self.two_time(1)]
         return [TwoTime(t, t, *data, self.block) for data in self.two_time(n)]
 
     def interpolate(self, y, times):
