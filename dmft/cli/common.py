@@ -1,6 +1,7 @@
 """What every command shares: exit codes, types of arguments, messages, outputs."""
 
 import argparse
+import io
 import math
 import re
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..storage import check_writable
+from ..storage import check_writable, write_bytes
 
 OK, FAILED, USAGE, UNFINISHED, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
@@ -142,10 +143,10 @@ def check_figure(path):
 
 
 def save_figure(figure, path):
-    """Write a figure under a temporary name, then rename."""
-    fresh = path.with_name(f".{path.name}.new{path.suffix}")
-    figure.savefig(fresh, dpi=150)
-    fresh.replace(path)
+    """Write a figure, atomically."""
+    image = io.BytesIO()
+    figure.savefig(image, format=path.suffix.lstrip(".").lower(), dpi=150)
+    write_bytes(path, image.getvalue())
 
 
 def say(args, text):

@@ -23,7 +23,7 @@ import numpy as np
 from .. import _check
 from .. import progress as progress_meter
 from ..errors import ScanError
-from ..integrators.machine import available_memory, single_threaded_blas, usable_cores
+from ..integrators.machine import available_memory, usable_cores
 from ..solve import Signals
 from .points import PointStoppedError, Record, UninterruptedPoint
 from .store import PACK, STATUS, Store
@@ -113,12 +113,6 @@ _busy = False  # whether this worker process computes a point
 
 
 @cache
-def one_thread():
-    """Context factory in which BLAS has one thread."""
-    return single_threaded_blas()
-
-
-@cache
 def opened(directory, sha256):
     """The plan and the store of a directory, read once per process."""
     store = Store(directory)
@@ -155,7 +149,7 @@ class Work:
             if left <= 0 or (watch is not None and watch.caught):
                 return Outcome(i, "stopped", "stopped by the time limit" if left <= 0 else "")
             try:
-                with one_thread()(), watch.abandoning(point) if watch is not None else nullcontext():
+                with watch.abandoning(point) if watch is not None else nullcontext():
                     record = point.compute(store, self.every, left)
             except PointStoppedError as stop:
                 return Outcome(i, "stopped", str(stop))

@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from .. import spec as specs
 from ..dynamics import AMP
 from ..errors import FileFormatError, SolverError
 from ..events import Occurrence, find_crossings
+from ..integrators.machine import single_threaded_blas
 from ..simulation import planned, simulate
 from ..solution import Solution
 from ..solve import Checkpoint, Problem, check_duration, resume, solve
@@ -71,6 +73,12 @@ class Record:
     values: dict
     curves: dict
     info: str
+
+
+@cache
+def one_thread():
+    """Context factory in which BLAS has one thread."""
+    return single_threaded_blas()
 
 
 def canonical(data):
@@ -210,8 +218,8 @@ class Point:
         OSError
             If a file cannot be written.
         """
-        # warnings, like the threads of BLAS, belong to the process
-        with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
+        # the threads of BLAS and warnings belong to the process
+        with _one_at_a_time, one_thread()(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 solution, status, message = self._outcome(store.checkpoint_path(self.id), every, time_limit)
