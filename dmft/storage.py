@@ -286,6 +286,8 @@ def open_file(path, formats):
     try:
         f = h5py.File(path, "r", locking=False)
     except OSError as error:
+        if not path.exists():  # removed meanwhile
+            raise FileNotFoundError(f"{path} does not exist") from None
         raise FileFormatError(f"{path} is not a readable HDF5 file ({error})") from None
     kind = f.attrs.get("format")
     if kind not in formats:

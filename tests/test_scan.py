@@ -3,8 +3,11 @@
 import json
 import math
 import platform
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -89,7 +92,6 @@ def test_a_point_does_what_solve_does(tmp_path):
 
 
 def test_workers_threads_and_shares_give_the_same_numbers(tmp_path):
-    from concurrent.futures import ThreadPoolExecutor
 
     class Immediate:
         """The least an executor may be."""
@@ -819,3 +821,83 @@ def test_failed_points_are_exit_code_3(plan, capsys):
     assert main(["scan", "status", "d"]) == 0
     assert "1 finished, 1 failed" in capsys.readouterr().out
     assert main(["scan", "retry", "d", "--quiet"]) == 3
+
+
+def test_a_timer_of_the_user_goes_on(tmp_path):
+    rung = []
+    before = signal.signal(signal.SIGALRM, lambda *_: rung.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 100.0)
+        for limit in (math.inf, 1e300, 50.0):
+            assert small().run(tmp_path, workers=1, time_limit=limit).finished == 4
+            assert 90.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100.0
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        time.sleep(0.1)
+        assert rung
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_threads_do_not_go_on_after_the_time_limit(tmp_path):
+    settings = {"N": 60, "samples": 2, "records": 2}
+    over = {"m0": [0.1, 0.2, 0.3, 0.4]}
+    scan = dmft.Scan(MODEL, dmft.GradientDescent(0.01), over=over, steps=800, simulation=settings)
+    with ThreadPoolExecutor(4) as executor:
+        status = scan.run(tmp_path, executor=executor, time_limit=0.2)
+        assert status.stopped == "stopped by the time limit"
+    assert 0 < execution.status(tmp_path).missing < 4  # the pool has waited for the one that ran
+
+
+def test_a_retry_that_is_stopped_says_so(tmp_path):
+    scan = small()
+    scan.run(tmp_path, workers=1)
+    place = Store(tmp_path)
+    for file in place.points.glob("*.h5"):
+        file.unlink()
+    work = execution.Work(str(tmp_path), scan.sha256, True, 300.0)
+    for i in range(4):
+        execution.give_up(work, i)
+    status = scan.run(tmp_path, workers=1, retry=True, time_limit=1e-9)
+    assert (status.failed, status.missing, status.stopped) == (4, 0, "stopped by the time limit")
+
+
+def test_runners_that_pack_at_the_same_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "PACK", 50)
+    scan = dmft.Scan(MODEL, dmft.AMP(), over={"delta2": np.linspace(0.1, 1.0, 200)}, m0=0.01, steps=2)
+    Store(tmp_path).create()
+    Store(tmp_path).write_plan(scan, False)
+    for i in range(200):
+        point = scan.point(i)
+        Store(tmp_path).write(Record(point.id, point.parameters, "finished", "", {"x": float(i)}, {}, "{}"))
+    with ThreadPoolExecutor(4) as executor:
+        packing = [executor.submit(Store(tmp_path).pack) for _ in range(3)]
+        counts = [sum(len(table.ids) for table in Store(tmp_path).tables()) for _ in range(3)]
+        for future in packing:
+            future.result()
+    assert min(counts) >= 200
+    assert execution.status(tmp_path).finished == 200
+    assert dmft.gather(tmp_path).x.values.tolist() == list(range(200))
+
+
+def test_waiting_for_another_runner_costs_nothing(tmp_path):
+    """A point in other hands is looked at now and then, not submitted again."""
+    scan = small()
+    Store(tmp_path).create()
+    code = (
+        "import sys, time; from dmft.scan.store import Store; s = Store(sys.argv[1]); c = s.claim(sys.argv[2])\n"
+        "assert c.__enter__(); print('held', flush=True); time.sleep(3)"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path), scan.point(2).id]
+    submitted = []
+
+    class Executor:
+        def submit(self, function, i):
+            submitted.append(i)
+            value = function(i)
+            return type("Future", (), {"result": lambda self: value})()
+
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        assert scan.run(tmp_path, executor=Executor()).finished == 4
+    assert submitted.count(2) == 2

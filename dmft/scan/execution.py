@@ -31,6 +31,8 @@ from .store import PACK, STATUS, Store
 CRASHES = 3  # deaths of a worker process after which the point it computed alone is given up
 OUTSTANDING = 1000  # points that an executor has at a time
 POLL = 0.2  # seconds
+PATIENCE = 5.0  # between looks at points that other runners hold
+LONGEST_TIMER = 1e8  # seconds that the system takes
 
 
 @dataclass
@@ -82,21 +84,18 @@ class Watch(Signals):
 
     def __init__(self):
         super().__init__(stop=True)
-        self.names.append("SIGALRM")
         self.abandon = False
-
-    def limit(self, seconds):
-        """Ask for an alarm after so many seconds; infinitely many take it back."""
-        if self.old:  # signals reach this thread
-            signal.setitimer(signal.ITIMER_REAL, 0.0 if math.isinf(seconds) else max(seconds, 1e-3))
 
     def _catch(self, number, frame):
         super()._catch(number, frame)
-        if self.caught == "SIGALRM":
-            self.caught = "the time limit"
+        self.tell(self.caught)
+
+    def tell(self, reason):
+        """Note why to stop."""
+        self.caught = self.caught or reason
         if self.abandon:
             self.abandon = False
-            raise PointStoppedError(f"stopped by {self.caught}")
+            raise PointStoppedError(f"stopped by {reason}")
 
     @contextmanager
     def abandoning(self, point):
@@ -106,6 +105,30 @@ class Watch(Signals):
             yield
         finally:
             self.abandon = False
+
+
+class Alarm:
+    """While active, a watch is told when the time is up; a timer that was set before goes on afterwards."""
+
+    def __init__(self, watch, seconds):
+        self.watch, self.seconds = watch, seconds
+        self.active = math.isfinite(seconds) and threading.current_thread() is threading.main_thread()
+
+    def __enter__(self):
+        if self.active:
+            self.began = time.monotonic()
+            self.handler = signal.signal(signal.SIGALRM, self._ring)
+            self.before = signal.setitimer(signal.ITIMER_REAL, min(max(self.seconds, 1e-3), LONGEST_TIMER))
+
+    def _ring(self, number, frame):
+        self.watch.tell("the time limit")
+
+    def __exit__(self, *exc):
+        if self.active:
+            left, interval = self.before
+            left = max(left - (time.monotonic() - self.began), 1e-3) if left else 0.0
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
+            signal.signal(signal.SIGALRM, self.handler if self.handler is not None else signal.SIG_DFL)
 
 
 _watch = None  # that of this process, if it is a runner or one of its workers
@@ -144,13 +167,12 @@ class Work:
                 return Outcome(i, "busy")
             if store.has(point.id, failed=not self.retry):
                 return Outcome(i, "present")
-            left = self.deadline - time.time()
             watch = _watch if threading.current_thread() is threading.main_thread() else None
-            if left <= 0 or (watch is not None and watch.caught):
-                return Outcome(i, "stopped", "stopped by the time limit" if left <= 0 else "")
+            if watch is not None and watch.caught:
+                return Outcome(i, "stopped")
             try:
                 with watch.abandoning(point) if watch is not None else nullcontext():
-                    record = point.compute(store, self.every, left)
+                    record = point.compute(store, self.every, self.deadline)
             except PointStoppedError as stop:
                 return Outcome(i, "stopped", str(stop))
             store.write(record)
@@ -158,6 +180,17 @@ class Work:
 
 
 # --- worker processes
+
+
+def _forked():
+    """The signals of the parent are not those of a worker that an executor has forked."""
+    global _watch
+    if _watch is not None:
+        _watch.__exit__()
+        _watch = None
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def start_worker(stop):
@@ -302,9 +335,10 @@ def on_executor(executor):
                     outstanding.append(executor.submit(work, queue.popleft()))
                 if not any_ready(outstanding, stopping):
                     return
-                done = [future for future in outstanding if is_done(future)]
-                outstanding = [future for future in outstanding if future not in done]
-                for future in done:
+                for future in list(filter(is_done, outstanding)):
+                    if stopping():
+                        return
+                    outstanding.remove(future)
                     yield future.result()
         finally:
             cancel(outstanding)
@@ -395,7 +429,7 @@ def run(
             runner.run(way)
     status = status_of(scan, store, own)
     status.computed, status.seconds = runner.computed, time.monotonic() - began
-    status.stopped = runner.stopped if status.missing else ""
+    status.stopped = runner.stopped if runner.left or status.missing else ""
     return status
 
 
@@ -435,19 +469,20 @@ class Runner:
     def __init__(self, scan, store, own, seconds, work, meter):
         self.scan, self.store, self.own, self.seconds, self.work, self.meter = scan, store, own, seconds, work, meter
         self.watch = Watch()
-        self.computed, self.failed, self.stopped = 0, 0, ""
+        self.alarm = Alarm(self.watch, work.deadline - time.time())
+        self.computed, self.failed, self.stopped, self.left = 0, 0, "", 0
 
     def __enter__(self):
         global _watch
         self.watch.__enter__()
-        self.watch.limit(self.work.deadline - time.time())
+        self.alarm.__enter__()
         _watch = self.watch
         return self
 
     def __exit__(self, *exc):
         global _watch
         _watch = None
-        self.watch.limit(math.inf)
+        self.alarm.__exit__(*exc)
         self.watch.__exit__(*exc)
         self.meter.close()
 
@@ -459,15 +494,35 @@ class Runner:
 
     def run(self, way):
         """Compute the points; those that other runners hold are waited for."""
-        pending = self.pending()
+        pending, work = self.pending(), self.work
         self.total = max(self.seconds[pending].sum(), 1e-300)
-        self.done, self.begun, work = 0.0, len(pending), self.work
+        self.done, self.begun = 0.0, len(pending)
+        self.left = set(pending)
         while pending and not self.stopping():
             pending = [o.point for o in way(work, pending, self.stopping) if self.note(o)]
             work = replace(work, retry=False)  # what failed just now is not tried again
-            if pending:
-                time.sleep(POLL)
+            pending = self._wait(pending)
         self.store.pack()
+
+    def _wait(self, held):
+        """Wait until one of the points that other runners hold is free; those that are."""
+        pause = POLL
+        while held and not self.stopping():
+            finished, failed = self.store.outcomes()
+            done = np.isin(self.scan.ids[held], np.union1d(finished, failed))
+            self.left -= set(np.array(held)[done].tolist())
+            held = np.array(held)[~done].tolist()
+            free = [i for i in held if self._is_free(i)]
+            if free:
+                return free
+            self.note(None)
+            time.sleep(pause)
+            pause = min(1.5 * pause, PATIENCE)
+        return []
+
+    def _is_free(self, i):
+        with self.store.claim(self.scan.point(i).id) as mine:
+            return mine
 
     def stopping(self):
         """Whether to stop; the reason is kept."""
@@ -496,6 +551,8 @@ class Runner:
                 self.store.pack()
         if outcome.status != "busy":
             self.done += self.seconds[outcome.point]
+        if outcome.status not in ("busy", "stopped"):
+            self.left.discard(outcome.point)
 
 
 def status_of(scan, store, own=None):
@@ -564,5 +621,5 @@ def share_out(executor, work, tasks, stopping):
             if any_ready([future], stopping):
                 shares.append(future.result())
     finally:
-        cancel(futures[len(shares) :])
+        cancel(futures)
     return sum(share.computed for share in shares), next((s.stopped for s in shares if s.stopped), "")

@@ -18,6 +18,19 @@ _held = Counter()  # {(path, byte): by how many threads}
 _guard = threading.RLock()
 
 
+def _forked():
+    """A forked process holds none of the locks of its parent."""
+    global _guard
+    _guard = threading.RLock()
+    _held.clear()
+    for file in _files.values():
+        os.close(file)
+    _files.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Locks:
     """Locks on the file ``path``, whose directory exists."""
 
@@ -27,6 +40,8 @@ class Locks:
     def _file(self):
         file = _files.get(self.path)
         if file is None or not self.path.exists() or not os.path.samestat(os.fstat(file), self.path.stat()):
+            if file is not None:  # the directory was made anew
+                os.close(file)
             file = _files[self.path] = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         return file
 
@@ -48,7 +63,9 @@ class Locks:
         _held[key] -= 1
         if not _held[key]:
             del _held[key]
-            self._lock(fcntl.LOCK_UN, byte)
+            if self.path in _files:
+                with contextlib.suppress(OSError):  # there are no locks here
+                    fcntl.lockf(_files[self.path], fcntl.LOCK_UN, 1, byte)
         if not any(path == self.path for path, _ in _held) and self.path in _files:
             os.close(_files.pop(self.path))
 

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import threading
 import time
 import warnings
@@ -73,6 +74,15 @@ class Record:
     values: dict
     curves: dict
     info: str
+
+
+def _forked():
+    """The lock of the parent process may be held by one of its threads."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 @cache
@@ -205,8 +215,8 @@ class Point:
         """t_max or steps."""
         return self.arguments["t_max"] or self.arguments["steps"]
 
-    def compute(self, store, every, time_limit):
-        """Solve it and keep what is asked for.
+    def compute(self, store, every, deadline):
+        """Solve it, until the time ``deadline`` at most, and keep what is asked for.
 
         Returns
         -------
@@ -221,8 +231,11 @@ class Point:
         # the threads of BLAS and warnings belong to the process
         with _one_at_a_time, one_thread()(), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
+            left = deadline - time.time()
+            if left <= 0:
+                raise PointStoppedError("stopped by the time limit")
             try:
-                solution, status, message = self._outcome(store.checkpoint_path(self.id), every, time_limit)
+                solution, status, message = self._outcome(store.checkpoint_path(self.id), every, left)
             except PointStoppedError as stop:
                 raise PointStoppedError(with_warnings(str(stop), caught)) from None
         values, curves = ({}, {}) if solution is None else self._observed(solution, status)
