@@ -11,7 +11,6 @@ import warnings
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
 from . import _check
 from . import progress as progress_meter
@@ -729,6 +728,7 @@ class Profile:
     def region(self, u):
         """(ends of the gap, allowed sum of squares) of the confidence interval; infinite ends: not bounded."""
         from scipy.optimize import brentq
+        from scipy.special import stdtrit
 
         freedom = len(self.y) - self.parameters
         quantile = stdtrit(freedom, 0.5 + 0.5 * CONFIDENCE) ** 2  # that of F(1, freedom)

@@ -521,7 +521,7 @@ class Runner:
         return []
 
     def _is_free(self, i):
-        with self.store.claim(self.scan.point(i).id) as mine:
+        with self.store.claim(self.scan.ids[i].decode()) as mine:
             return mine
 
     def stopping(self):
@@ -558,17 +558,16 @@ class Runner:
 def status_of(scan, store, own=None):
     """Where a scan stands, from its files."""
     ids = scan.ids if own is None else scan.ids[own]
-    finished, failed = store.outcomes()
-    finished, failed = (int(np.isin(ids, done).sum()) for done in (finished, failed))
-    failures = list(_failures(scan, store, ids)) if failed else []
+    outcomes = store.outcomes()
+    finished, failed = (int(np.isin(ids, done).sum()) for done in outcomes)
+    failures = list(_failures(scan, store, np.intersect1d(ids, outcomes[1]))) if failed else []
     return ScanStatus(len(ids), finished, failed, len(ids) - finished - failed, failures=failures)
 
 
 def _failures(scan, store, ids):
-    """What is known of the failed points among ``ids``."""
+    """What is known of the failed points ``ids``."""
     numbers = {name: i for i, name in reversed(list(enumerate(scan.ids)))}
-    finished, _ = store.outcomes()
-    for name, message in store.messages(np.setdiff1d(ids, finished)).items():
+    for name, message in store.messages(ids).items():
         yield {"id": name.decode(), "parameters": scan.describe(numbers[name]), "message": message}
 
 

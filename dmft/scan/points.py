@@ -421,7 +421,7 @@ class SimulationPoint(UninterruptedPoint):
         """
         plan = self._plan()
         self._check_events()
-        return 1e-10 * plan.bytes * plan.steps * plan.samples, plan.bytes
+        return 1e-10 * (plan.bytes + 8 * plan.N) * plan.steps * plan.samples, plan.bytes
 
     def solution(self, path, every, time_limit):
         """Simulate."""

@@ -312,9 +312,9 @@ class Store:
             for name in names:
                 (self.points / name).unlink(missing_ok=True)
 
-    def tables(self):
-        """Every outcome as tables, older ones of a point before newer ones."""
-        singles = [*self._names(FAILED), *self._names(FINISHED)]
+    def tables(self, suffixes=(FAILED, FINISHED)):
+        """Outcomes as tables, older ones of a point before newer ones: those in packs and in files that end so."""
+        singles = [name for suffix in suffixes for name in self._names(suffix)]
         read = set()
         for name in sorted(self._names(PACKED), key=lambda name: (self.points / name).stat().st_mtime_ns):
             read.add(name)
@@ -334,7 +334,7 @@ class Store:
     def messages(self, ids):
         """Messages of those points that failed: {id: message}."""
         out = {}
-        for table in self.tables():
+        for table in self.tables((FAILED,)):
             failed = table.status == STATUS["failed"]
             out.update(zip(table.ids[failed], table.texts["message"][failed], strict=True))
         return {name: out[name].decode() for name in ids if name in out}
