@@ -109,16 +109,8 @@ def atomic(path, overwrite, size=0):
         return
     if shutil.disk_usage(path.absolute().parent).free < size / 3:  # compression may save so much
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for about {size} bytes", str(path))
-    name = temporary(path)
-    try:
-        with h5py.File(name, "w") as f:
-            yield f
-        with open(name, "rb") as f:
-            os.fsync(f.fileno())
-        os.replace(name, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+    with replacing(path) as name, h5py.File(name, "w") as f:
+        yield f
 
 
 def file_in_memory(size=0):
@@ -258,22 +250,23 @@ def save_table(path, columns, axis, attributes, overwrite=False):
 
 
 def write_bytes(path, content):
-    """Write a small file under a temporary name and rename it when complete."""
-    name = temporary(path)
+    """Write a file that appears under its name when it is complete."""
+    with replacing(path) as name:
+        name.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A temporary name, of no other thread, process or node, for a file that becomes ``path`` when it is complete."""
+    name = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with open(name, "wb") as f:
-            f.write(content)
-            f.flush()
+        yield name
+        with open(name, "rb") as f:
             os.fsync(f.fileno())
         os.replace(name, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-
-
-def temporary(path):
-    """A name beside ``path`` that no other thread, process or node uses."""
-    return path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}-{threading.get_ident()}.tmp")
 
 
 def open_file(path, formats):

@@ -352,3 +352,17 @@ def test_killed_process_is_recovered(tmp_path):
         process.kill()
         process.wait()
         np.testing.assert_array_equal(dmft.resume("c.ckpt").m, whole.m)
+
+
+@pytest.mark.parametrize("memory", [0.0, 1e12])
+def test_files_are_the_same_made_in_memory_or_on_disk(tmp_path, monkeypatch, memory):
+    monkeypatch.setattr(storage, "available_memory", lambda: memory)
+    sol = dmft.solve(dmft.SpikedMatrixTensor(3, 0.5, 1.0), dmft.GradientFlow(), t_max=1.0)
+    sol.save(tmp_path / "run.h5")
+    loaded = dmft.load(tmp_path / "run.h5")
+    assert np.array_equal(loaded.C.values, sol.C.values)
+    assert np.array_equal(loaded.energy, sol.energy)
+    with pytest.raises(ZeroDivisionError), storage.atomic(tmp_path / "run.h5", overwrite=True, size=1) as f:
+        f["x"] = 1 / 0
+    assert np.array_equal(dmft.load(tmp_path / "run.h5").energy, sol.energy)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.h5"]
