@@ -1,9 +1,9 @@
 """Exact dynamical mean-field theory curves for optimisation in rough landscapes."""
 
 import importlib
+from typing import TYPE_CHECKING, Any
 
-from . import plot, thresholds
-from .critical import EscapeFit, NoDivergenceError, Threshold, escape_fit, escape_threshold, threshold
+from .driver import Checkpoint, Step, estimate, resume, solve
 from .dynamics import (
     AMP,
     Annealing,
@@ -15,31 +15,55 @@ from .dynamics import (
     Langevin,
     Nesterov,
     Piecewise,
+    Schedule,
     StochasticGradientDescent,
     UnderdampedLangevin,
 )
 from .errors import FileFormatError, SolverError
-from .events import Crossing
-from .integrators import ExactRecursion, LogTime, SampledPaths, UniformGrid
-from .models import MixedSpin, PhaseRetrieval, Ridge, SoftSphere, Sphere, SpikedMatrixTensor
+from .files.loading import load
+from .files.provenance import release
+from .integrators import ExactRecursion, Integrator, LogTime, SampledPaths, UniformGrid
+from .models import (
+    GaussianLandscape,
+    Loss,
+    MixedSpin,
+    PhaseRetrieval,
+    Ridge,
+    SoftSphere,
+    Sphere,
+    SpikedMatrixTensor,
+)
 from .simulation import simulate
-from .solution import Solution, TwoTime
-from .solve import Checkpoint, Step, resume, solve
-from .storage import load, release
+from .solution import Crossing, Solution, TwoTime
+from .starts import Overlap
+
+if TYPE_CHECKING:
+    from . import amp, landscape, plot, scan, thresholds
+    from .scan import Scan, ScanStatus, gather
+    from .thresholds.divergence import EscapeFit, NoDivergenceError, escape_fit, escape_threshold
+    from .thresholds.search import Threshold, threshold
+
+    __version__: str
+
+_LATER = {  # loaded when first used: namespaces, and names by where they are
+    **dict.fromkeys(("amp", "landscape", "plot", "scan", "thresholds")),
+    **dict.fromkeys(("Scan", "ScanStatus", "gather"), "scan"),
+    **dict.fromkeys(("Threshold", "threshold"), "thresholds.search"),
+    **dict.fromkeys(("EscapeFit", "NoDivergenceError", "escape_fit", "escape_threshold"), "thresholds.divergence"),
+}
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         return release("dmft")
-    if name in ("amp", "landscape", "scan"):  # loaded when first used: they need more of SciPy
-        return importlib.import_module(f"dmft.{name}")
-    if name in ("Scan", "ScanStatus", "gather"):
-        return getattr(importlib.import_module("dmft.scan"), name)
-    raise AttributeError(f"module 'dmft' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'dmft' has no attribute {name!r}")
+    home = _LATER[name]
+    return importlib.import_module(f"dmft.{name}") if home is None else getattr(importlib.import_module(f"dmft.{home}"), name)
 
 
-def __dir__():
-    return sorted({*globals(), *__all__, "__version__"})
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
 
 
 __all__ = [
@@ -52,20 +76,25 @@ __all__ = [
     "ExactRecursion",
     "Exponential",
     "FileFormatError",
+    "GaussianLandscape",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
+    "Integrator",
     "Langevin",
     "LogTime",
+    "Loss",
     "MixedSpin",
     "Nesterov",
     "NoDivergenceError",
+    "Overlap",
     "PhaseRetrieval",
     "Piecewise",
     "Ridge",
     "SampledPaths",
     "Scan",
     "ScanStatus",
+    "Schedule",
     "SoftSphere",
     "Solution",
     "SolverError",
@@ -80,6 +109,7 @@ __all__ = [
     "amp",
     "escape_fit",
     "escape_threshold",
+    "estimate",
     "gather",
     "landscape",
     "load",

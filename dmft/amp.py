@@ -10,7 +10,7 @@ Sources: arXiv:1812.09066 (Bayes-optimal AMP of the spiked matrix-tensor model),
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, singledispatch
 from typing import NamedTuple
 
 import numpy as np
@@ -210,7 +210,7 @@ def state_evolution(model, estimator="bayes", *, m0=1e-6, steps=1000, tol=1e-10)
     points = system.fixed_points()
     end = _limit(points, m0, system.drift)
     m, iterations = _trajectory(system.step, m0, end.m, steps, tol)
-    V, c, energy = _observables(model, system, m) if isinstance(model, SpikedMatrixTensor) else (None, None, None)
+    V, c, energy = system.observables(m)
     mse = 2 * (1 - m) if estimator == "ml" else 1 - m
     return StateEvolution(model, estimator, m, mse, V, c, energy, end, points, iterations)
 
@@ -302,16 +302,29 @@ def check_model(model, estimator):
         raise ValueError("estimator = 'ml' is not allowed without data: delta2 or deltap must be finite")
 
 
+@singledispatch
 def _system(model, estimator):
     """The iteration and its fixed points."""
-    if isinstance(model, PhaseRetrieval):
-        _check.choice("estimator", estimator, ESTIMATORS)
-        if estimator != "bayes":
-            raise ValueError(f"estimator = {estimator!r} is not allowed for PhaseRetrieval: choose 'bayes'")
-        return _Phase(model)
-    _check.instance("model", model, SpikedMatrixTensor, "a SpikedMatrixTensor(...) or PhaseRetrieval(...)")
+    raise TypeError(f"model must be a SpikedMatrixTensor(...) or PhaseRetrieval(...), got {model!r}")
+
+
+@_system.register
+def _(model: PhaseRetrieval, estimator):
+    _check.choice("estimator", estimator, ESTIMATORS)
+    if estimator != "bayes":
+        raise ValueError(f"estimator = {estimator!r} is not allowed for PhaseRetrieval: choose 'bayes'")
+    return _Phase(model)
+
+
+@_system.register
+def _(model: SpikedMatrixTensor, estimator):
     check_model(model, estimator)
     return _Bayes(model) if estimator == "bayes" else _MaximumLikelihood(model)
+
+
+def evolution_scalars(model, estimator):
+    """Names of what a state evolution tells per iteration."""
+    return ["m", "mse", *_system(model, estimator).further]
 
 
 def check_evolution(model, estimator, m0):
@@ -356,19 +369,6 @@ def _trajectory(step, m0, end, steps, tol):
     return np.array(m), reached
 
 
-def _observables(model, system, m):
-    """V, c and the energy along a trajectory of the spiked matrix-tensor model."""
-    V, c = np.zeros_like(m), np.full_like(m, math.nan)
-    energy = -np.asarray(model.Q(m))
-    field = model.Q(m, 1)
-    V[1:] = [system.response(x) for x in m[:-1]]
-    for t in range(1, len(m)):
-        # the field of the first iteration knows nothing of the start but its overlap
-        c[t] = m[1] * m[0] if t == 1 else V[t] * V[t - 1] * (field[t - 1] * field[t - 2] + model.Q(c[t - 1], 1))
-        energy[t] -= V[t] * model.Q(c[t], 1)
-    return V, c, energy
-
-
 def _roots(function, breaks, rounding=lambda x: 0.0):
     """Roots of a function that changes sign at most once between consecutive breaks.
 
@@ -411,6 +411,21 @@ class _Spiked:
         self.a, self.b = 1 / model.delta2, 1 / model.deltap
         if self.a + self.b > 1 / RESOLVED:
             raise ValueError(f"delta2 and deltap must be at least {RESOLVED} for AMP, got {model!r}")
+
+    further = ("V", "c", "energy")
+
+    def observables(self, m):
+        """V, c and the energy along a trajectory."""
+        model = self.model
+        V, c = np.zeros_like(m), np.full_like(m, math.nan)
+        energy = -np.asarray(model.Q(m))
+        field = model.Q(m, 1)
+        V[1:] = [self.response(x) for x in m[:-1]]
+        for t in range(1, len(m)):
+            # the field of the first iteration knows nothing of the start but its overlap
+            c[t] = m[1] * m[0] if t == 1 else V[t] * V[t - 1] * (field[t - 1] * field[t - 2] + model.Q(c[t - 1], 1))
+            energy[t] -= V[t] * model.Q(c[t], 1)
+        return V, c, energy
 
     def slope_of_field(self, m):
         """r(m) = Q'(m)/m."""
@@ -721,6 +736,12 @@ class _Phase:
 
     def __init__(self, model):
         self.alpha, self.noise = _check.real("alpha", model.alpha, above=0, high=1 / SMALLEST), _noise(model.noise)
+
+    further = ()
+
+    def observables(self, m):
+        """Nothing but the overlap."""
+        return None, None, None
 
     def step(self, q):
         S = 1 - q + self.noise

@@ -10,7 +10,7 @@ import sys
 import warnings
 
 from ..errors import ScanError, SolverError
-from ..storage import release
+from ..files.provenance import release
 from .amp import add_amp
 from .common import FAILED, INTERRUPTED, OK, USAGE, Parser, UsageError
 from .files import add_info, add_plot

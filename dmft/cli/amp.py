@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from .. import plot
-from .. import spec as specs
 from ..dynamics import ESTIMATORS
+from ..files import spec as specs
 from ..models import PhaseRetrieval, SpikedMatrixTensor
 from .common import (
     OK,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..storage import check_writable, write_bytes
+from ..files.hdf5 import check_writable, write_bytes
 
 OK, FAILED, USAGE, UNFINISHED, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 3, 75, 130
 

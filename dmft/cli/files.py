@@ -4,8 +4,12 @@ import json
 import re
 from pathlib import Path
 
-from .. import plot, scan_plot, spec
-from ..storage import checkpoint_summary, load, open_file
+from .. import plot
+from ..files import spec
+from ..files.checkpoints import checkpoint_summary
+from ..files.hdf5 import open_file
+from ..files.loading import load
+from ..plot import scans as scan_plot
 from .common import (
     OK,
     UsageError,

@@ -5,11 +5,11 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
-from .. import spec as specs
 from ..dynamics import DYNAMICS
-from ..integrators import INTEGRATORS
-from ..losses import LOSSES
-from ..models import CONSTRAINTS, MODELS
+from ..files import spec as specs
+from ..equations import family_of
+from ..integrators import INTEGRATORS, solvers
+from ..models import CONSTRAINTS, LOSSES, MODELS
 from .common import UsageError, number
 
 MODEL_FLAGS = ("p", "delta2", "deltap", "alpha", "loss", "a", "noise")
@@ -266,7 +266,10 @@ def solve_spec(args):
 
 def keep_integrator_of(table, model, dynamics):
     """Drop what a file says of the integrators of other models and dynamics."""
-    mine = [INTEGRATORS[kind] for kind in specs.integrator_kinds(model, dynamics)]
+    family = None if model is None or dynamics is None else family_of(model, dynamics)
+    mine = [] if family is None else solvers(family)
+    if not mine:
+        return
     if table.get("kind") in (cls.kind for cls in mine):
         return
     for other in INTEGRATORS.values():

@@ -211,9 +211,10 @@ def command_run(args):
 
 def command_retry(args):
     """dmft scan retry"""
+    from ..scan.execution import run
     from ..scan.store import Store
 
-    return report_run(args, Store(args.directory).plan().run(args.directory, retry=True, **options_of(args)))
+    return report_run(args, run(Store(args.directory).plan(), args.directory, retry=True, **options_of(args)))
 
 
 def report_run(args, status):
@@ -273,9 +274,9 @@ def command_gather(args):
 
 def command_slurm(args):
     """dmft scan slurm"""
+    from ..files.hdf5 import write_bytes
     from ..scan import Scan, slurm
     from ..scan.store import Store
-    from ..storage import write_bytes
 
     scan = Scan.read(args.plan)
     if not 1 <= args.tasks <= scan.size:

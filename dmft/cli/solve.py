@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 
 from .. import plot
-from .. import spec as specs
+from ..driver import Checkpoint, estimate, resume, solve
 from ..dynamics import DYNAMICS, ESTIMATORS
 from ..errors import FileFormatError, SolverError
-from ..simulation import simulate
-from ..solve import Checkpoint, estimate, resume, solve
-from ..storage import checkpoint_summary, generations, load, previous
+from ..files import spec as specs
+from ..files.checkpoints import checkpoint_summary, generations, previous
+from ..files.loading import load
+from ..simulation.run import simulate
 from .common import (
     CHECKPOINTED,
     FAILED,

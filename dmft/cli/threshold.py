@@ -10,11 +10,12 @@ from textwrap import fill
 import numpy as np
 
 from .. import plot
-from .. import spec as specs
-from ..critical import Interrupted, NoDivergenceError, escape_threshold, threshold
 from ..dynamics import DYNAMICS
+from ..files import spec as specs
+from ..files.hdf5 import save_table, write_bytes
 from ..models import MODELS
-from ..storage import save_table, write_bytes
+from ..thresholds.divergence import NoDivergenceError, escape_threshold
+from ..thresholds.search import Interrupted, threshold
 from .common import (
     FAILED,
     INTERRUPTED,
@@ -180,9 +181,9 @@ def find_problem(args):
     first = args.bracket[0] if args.bracket is not None else args.values[0]
     if name != "m0" and getattr(args, name, first) is None:  # a model needs some value
         setattr(args, name, first)
+    starts, args.m0 = args.m0, None  # one or several: not a spec's
     problem = {k: v for k, v in specs.arguments(solve_spec(args)).items() if k not in ("save_at", "events")}
-    if args.bracket is not None and isinstance(problem["m0"], list):
-        problem["m0"] = problem["m0"][0]
+    problem["m0"] = problem.pop("start").m0 if starts is None else starts[0] if args.bracket is not None else starts
     if args.success is not None:
         problem["event"] = specs.events_from([args.success])[0]
     return problem | {"over": args.over, "progress": False if args.quiet else None}
@@ -276,7 +277,7 @@ def report_runs(args, error):
 
 def command_fit(args):
     """dmft threshold fit"""
-    from .. import scan_plot
+    from ..plot import scans as scan_plot
     from ..scan.fits import escape_fits
 
     with scan_plot.read(args.file) as data:

@@ -1,10 +1,20 @@
 """Integrators: how the equations are solved, one module per numerical method."""
 
+from .base import INTEGRATORS, Integrator, Run, check_integrator, default_integrator, solvers
 from .logtime import LogTime
-from .paths import SampledPaths
 from .recursion import ExactRecursion
+from .sampled_paths import SampledPaths
 from .uniform import UniformGrid
 
-INTEGRATORS = {cls.kind: cls for cls in (UniformGrid, LogTime, ExactRecursion, SampledPaths)}
-
-__all__ = ["INTEGRATORS", "ExactRecursion", "LogTime", "SampledPaths", "UniformGrid"]
+__all__ = [
+    "INTEGRATORS",
+    "ExactRecursion",
+    "Integrator",
+    "LogTime",
+    "Run",
+    "SampledPaths",
+    "UniformGrid",
+    "check_integrator",
+    "default_integrator",
+    "solvers",
+]

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.linalg.lapack import dposv
 
 from ..errors import SolverError
-from ..losses import LOSSES
-from .machine import instruction_set
+from ..machine import instruction_set
 
 SOBOL = 4  # directions whose normal numbers are quasi-random, with h*, the start and the noise
 RANK_TOL = 1e-4
@@ -53,7 +52,7 @@ class Paths:
         self.kernel = kernel.Paths(z[:first], y, instruction_set())
         # without overlap, and where the loss cannot tell y from -y, the overlap stays zero
         self._symmetric = equations.m0 == 0 and np.array_equal(self.loss.first(z[1], y), self.loss.first(z[1], -y))
-        self._builtin = kernel.losses[self.loss.kind] if type(self.loss) in LOSSES.values() else 0
+        self._builtin = self.loss.kernel_code
         self.tol = _rank_tol(settings, self.loss, z, y)
         self._candidate_is_new = False
         self.largest, self.share, self.shared_at = 0.0, 0.0, 0  # gradient norm, share of a path in it

@@ -25,18 +25,21 @@ C(t,t) = 1 is not imposed: it follows from mu, and C(t,t) - 1 is an error that i
 
 import math
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from scipy.linalg import lu_factor, lu_solve
 
 from .. import _check
-from ..equations import taylor
+from .._plain import about
+from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
-from ..interpolation import lagrange
-from ..solution import triangle_points
-from .machine import available_memory, instruction_set, single_threaded_blas, usable_threads
+from ..machine import available_memory, instruction_set, single_threaded_blas, usable_threads
+from ..solution import lagrange, triangle_points
+from .base import Integrator, Interpolation, Run
 
 LINEAR, AFTER, BEFORE, LINEAR_LAG, LAG = range(5)  # coordinate of a panel, as in ext/logtime.h
 LOWEST_ORDER = 4  # below it the first rows are too inaccurate
@@ -48,7 +51,7 @@ STALL = 150  # rows without progress after which a run is given up
 
 
 @dataclass(frozen=True)
-class LogTime:
+class LogTime(Integrator):
     """Implicit integrator whose step grows with t: for long times, overdamped dynamics on the hard sphere.
 
     The cost grows like log t: p = 3 without signal takes 3 s to t = 10^4 and 12 s to 10^7 on one core.  A pilot
@@ -81,23 +84,25 @@ class LogTime:
 
     Examples
     --------
-    >>> from dmft.integrators.logtime import LogTime
+    >>> from dmft import LogTime
     >>> LogTime(rtol=1e-7).max_step < LogTime().max_step
     True
     """
 
-    rtol: float = 1e-6
-    threads: int = 1
-    pilot: bool = True
-    order: int = 5
-    degree: int = 15
-    ratio: float = 3.0
-    max_step: float | None = None
+    rtol: float = field(default=1e-6, metadata=about("tolerance, default 1e-6"))
+    threads: int = field(default=1, metadata=about("threads of the kernel"))
+    pilot: bool = field(default=True, metadata=about("whether errors are estimated"))
+    order: int = field(default=5, metadata=about("rows that an interpolation in time uses"))
+    degree: int = field(default=15, metadata=about("of the polynomials on the panels of a row"))
+    ratio: float = field(default=3.0, metadata=about("growth of neighbouring panels"))
+    max_step: float | None = field(default=None, metadata=about("largest step as a fraction of t + 1"))
 
     kind = "log-time"
-    dt = None
+    equations = (TwoTimeEquations,)
+    automatic = True
+    for_long_runs = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "rtol", _check.real("rtol", self.rtol, low=1e-10, high=1e-2))
         object.__setattr__(self, "threads", _check.integer("threads", self.threads, low=1, high=64))
         _check.instance("pilot", self.pilot, bool, "True or False")
@@ -118,19 +123,41 @@ class LogTime:
             max_step=min(0.4, self.max_step * PILOT ** (1 / self.order)),
         )
 
+    def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
+        """In log t, past events as the run saw them."""
+        return Clock(int(stats["order"]), tuple((te, width) for te, width in stats["events"])).interpolate
+
+    def stored_functions(
+        self, stored: Mapping[str, Any], equations: Any, rows: np.ndarray, columns: np.ndarray
+    ) -> tuple["LogTwoTime", "LogTwoTime"] | None:
+        """C and R of a run whose rows were stored."""
+        if "rows" not in stored:
+            return None
+        run = Pass(self, equations, float(stored["rows"]["t_max"]))
+        run.restore(stored["rows"])
+        return LogTwoTime(run, 0, rows, columns), LogTwoTime(run, 1, rows, columns)
+
     @property
     def most_rows(self):
         """Rows after which a run is given up: several times what a slow escape takes."""
         return int(1200 * max(1.0, 1e-6 / self.rtol) ** 0.2)
 
-    def start(self, equations, t_max):
-        """Begin a run (used by ``solve``)."""
-        check_equations(equations)
-        return LogRun(self, equations, t_max)
+    def check(self, equations: TwoTimeEquations, duration: float) -> None:
+        """Refuse what the method does not cover."""
+        if equations.constraint.soft or equations.mass > 0:
+            kind = "SoftSphere" if equations.constraint.soft else "UnderdampedLangevin"
+            raise ValueError(f"integrator = LogTime(...) is not allowed with {kind}: use UniformGrid(...)")
+        if equations.annealing is not None:
+            raise ValueError("integrator = LogTime(...) is not allowed with annealing: use UniformGrid(...)")
 
-    def estimate(self, equations, t_max):
+    def start(self, equations: TwoTimeEquations, duration: float) -> "LogRun":
+        """Begin a run."""
+        self.check(equations, duration)
+        return LogRun(self, equations, duration)
+
+    def estimate(self, equations: TwoTimeEquations, duration: float) -> dict[str, Any]:
         """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, rough."""
-        check_equations(equations)
+        t_max = duration
         decades = math.log10(1.0 + t_max * equations.rate(t_max))
         rows = int(30 + 30 * decades * (0.1 / self.max_step))
         nodes = self.degree * (2 + 4 * int(decades))
@@ -140,15 +167,6 @@ class LogTime:
             "bytes": memory(rows, nodes, self.degree),
             "seconds": rows * (1e-3 + 1.5e-7 * nodes**2) * (1.6 if self.pilot else 1.0),
         }
-
-
-def check_equations(equations):
-    """Refuse what the method does not cover."""
-    if equations.constraint.soft or equations.mass > 0:
-        kind = "SoftSphere" if equations.constraint.soft else "UnderdampedLangevin"
-        raise ValueError(f"integrator = LogTime(...) is not allowed with {kind}: use UniformGrid(...)")
-    if equations.annealing is not None:
-        raise ValueError("integrator = LogTime(...) is not allowed with annealing: use UniformGrid(...)")
 
 
 def memory(rows, nodes, degree):
@@ -727,6 +745,8 @@ class LogTwoTime:
         Whether t may lie between the rows.
     """
 
+    block = None
+
     def __init__(self, run, which, t, t_prime):
         self._run, self._which = run, which
         self.t, self.t_prime = t, t_prime
@@ -755,19 +775,12 @@ class LogTwoTime:
         """The same function on the rows at ``times`` only."""
         return LogTwoTime(self._run, self._which, np.asarray(times, dtype=float), self.t_prime)
 
-    def state(self):
-        """The rows of the run as plain data, for a file; those of C and R together."""
-        return {**self._run.state(), "t_max": self._run.t_max}
-
-    @classmethod
-    def restored(cls, state, integrator, equations, t, t_prime):
-        """C and R of a run whose rows were stored."""
-        run = Pass(integrator, equations, float(state["t_max"]))
-        run.restore(state)
-        return cls(run, 0, t, t_prime), cls(run, 1, t, t_prime)
+    def stored(self, name):
+        """What a file needs beside the values: the rows of the run, those of C and R together."""
+        return {"rows": {**self._run.state(), "t_max": self._run.t_max}}
 
 
-class LogRun:
+class LogRun(Run):
     """The pilot and the run itself, as the driver of ``solve`` sees them."""
 
     block = 1
@@ -785,6 +798,7 @@ class LogRun:
         self._begin()
 
     def _begin(self):
+        self.stage += 1
         self.solver = Pass(self.integrator if self.final else self.integrator.coarser, self.equations, self.t_max)
 
     def advance(self):
@@ -833,13 +847,6 @@ class LogRun:
         """(C, R) on the first n rows as callables."""
         t = self.t[:n].copy()
         return LogTwoTime(self.solver, 0, t, t), LogTwoTime(self.solver, 1, t, t)
-
-    def stderr(self, n):
-        """Nothing: no samples are involved."""
-        return {}
-
-    def kept_paths(self, n):
-        """None: there are no paths."""
 
     @property
     def progress(self):

@@ -5,20 +5,22 @@ work is one pass over both triangles per step, 4/3 T^3 flops for T steps.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from .. import _check
-from ..equations import taylor
+from .._plain import about
+from ..equations import RecursionEquations, taylor
 from ..errors import SolverError
-from ..interpolation import local_polynomial
+from ..machine import available_memory, instruction_set, usable_threads
 from ..solution import TwoTime, linear_blocks
-from .machine import available_memory, instruction_set, usable_threads
+from .base import Integrator, Run
 
 
 @dataclass(frozen=True)
-class ExactRecursion:
+class ExactRecursion(Integrator):
     """The exact recursion of gradient descent, heavy ball and Nesterov.
 
     Parameters
@@ -41,19 +43,22 @@ class ExactRecursion:
     -1.860648
     """
 
-    threads: int = 1
+    threads: int = field(default=1, metadata=about("threads of the kernel"))
 
     kind = "exact-recursion"
+    equations = (RecursionEquations,)
+    automatic = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "threads", _check.integer("threads", self.threads, low=1, high=64))
 
-    def start(self, equations, steps):
-        """Begin a run (used by ``solve``)."""
-        return RecursionRun(self, equations, steps)
+    def start(self, equations: RecursionEquations, duration: float) -> "RecursionRun":
+        """Begin a run."""
+        return RecursionRun(self, equations, int(duration))
 
-    def estimate(self, equations, steps):
+    def estimate(self, equations: RecursionEquations, duration: float) -> dict[str, Any]:
         """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``."""
+        steps = int(duration)
         return {
             "steps": steps,
             "dt": 1.0,
@@ -68,7 +73,7 @@ def memory(steps):
     return 8 * n * (n + 1) + n * (32 * 2 + 40 * 8 + 200)
 
 
-class RecursionRun:
+class RecursionRun(Run):
     """A run of the recursion, as the driver of ``solve`` sees it."""
 
     block = 1  # the points between iterations are on straight lines
@@ -170,17 +175,6 @@ class RecursionRun:
         C, R = self.solver.C[:size], self.solver.R[:size]
         C = TwoTime(t, t, C, linear_blocks(C, n), self.block)
         return C, TwoTime(t, t, R, linear_blocks(R, n, symmetric=False), self.block)
-
-    def interpolate(self, y, times):
-        """A scalar, given on the first iterates, on the straight lines between them."""
-        return local_polynomial(self.t[: len(y)], y, times, self.block)
-
-    def stderr(self, n):
-        """Nothing: no samples are involved."""
-        return {}
-
-    def kept_paths(self, n):
-        """None: there are no paths."""
 
     @property
     def progress(self):

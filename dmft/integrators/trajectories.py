@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
+from ..dynamics.steps import returning
 from ..errors import SolverError
+from ..machine import instruction_set
 from ..solution import KeptPaths
-from ..steps import returning
 from .directions import Paths
-from .machine import instruction_set
 
 
 class Iterations:

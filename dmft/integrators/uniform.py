@@ -12,18 +12,19 @@ observed rate of convergence and with it the error of the finest grid.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from .. import _check
-from ..dynamics import SCHEDULES
-from ..equations import taylor
+from .._plain import about
+from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
-from ..interpolation import PANEL, local_polynomial
-from ..solution import TwoTime, linear
-from .machine import available_memory, instruction_set, usable_threads
+from ..machine import available_memory, instruction_set, usable_threads
+from ..solution import PANEL, TwoTime, linear
+from .base import Integrator, Run
 
 DEFAULT_RTOL = 1e-6
 MAX_REFINEMENTS = 8
@@ -33,7 +34,7 @@ COARSEST = 0.35  # rate * dt above which the equations of a panel do not converg
 
 
 @dataclass(frozen=True)
-class UniformGrid:
+class UniformGrid(Integrator):
     """High-order integrator on a uniform time grid.
 
     Parameters
@@ -63,14 +64,16 @@ class UniformGrid:
     UniformGrid(dt=0.02, rtol=None, threads=1)
     """
 
-    dt: float | None = None
-    rtol: float | None = None
-    threads: int = 1
+    dt: float | None = field(default=None, metadata=about("time step"))
+    rtol: float | None = field(default=None, metadata=about("tolerance, default 1e-6"))
+    threads: int = field(default=1, metadata=about("threads of the kernel"))
 
     kind = "uniform-grid"
+    equations = (TwoTimeEquations,)
+    automatic = True
     order = 8
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.dt is not None and self.rtol is not None:
             raise ValueError(f"dt = {self.dt!r} and rtol = {self.rtol!r}: give only one of them")
         if self.dt is not None:
@@ -80,12 +83,17 @@ class UniformGrid:
             object.__setattr__(self, "rtol", _check.real("rtol", rtol, low=1e-12, high=0.1))
         object.__setattr__(self, "threads", _check.integer("threads", self.threads, low=1, high=64))
 
-    def start(self, equations, t_max):
-        """Begin a run (used by ``solve``)."""
-        return UniformRun(self, equations, t_max)
+    def check(self, equations: TwoTimeEquations, duration: float) -> None:
+        """The step must not be longer than the run."""
+        check_step(self.dt, duration)
 
-    def estimate(self, equations, t_max):
+    def start(self, equations: TwoTimeEquations, duration: float) -> "UniformRun":
+        """Begin a run."""
+        return UniformRun(self, equations, duration)
+
+    def estimate(self, equations: TwoTimeEquations, duration: float) -> dict[str, Any]:
         """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, rough for ``rtol``."""
+        t_max = duration
         grid = Grid(equations, t_max, self.dt or _first_step(equations, t_max, self.rtol), self.dt is not None)
         steps = 6 * grid.panels(0)
         return {
@@ -94,6 +102,12 @@ class UniformGrid:
             "bytes": memory(steps, self.threads),
             "seconds": 1e-4 * steps + 3e-10 * steps**3 / self.threads,
         }
+
+
+def check_step(dt: float | None, t_max: float) -> None:
+    """A step must not be longer than the run."""
+    if dt is not None and dt > t_max:
+        raise ValueError(f"dt = {dt!r} is not allowed: it must be at most t_max = {t_max!r}")
 
 
 def memory(steps, threads=1):
@@ -149,22 +163,16 @@ class Grid:
         return np.append(np.concatenate(parts), self.t_max)
 
 
-def _known_to_be_smooth(equations):
-    """Whether no schedule is a user's function, which may have kinks."""
-    schedules = equations.annealing.temperatures.values() if equations.annealing is not None else ()
-    return all(type(f) in SCHEDULES.values() for f in schedules)
-
-
 def _first_step(equations, t_max, rtol):
     """Step at which rtol is roughly met without an escape: error = (1.4 rate dt)^8.
 
     For a user's schedule it is small enough for two pilots, which show how smooth it is.
     """
-    largest = (0.49 if _known_to_be_smooth(equations) else 0.24) * COARSEST
+    largest = (0.49 if equations.known_to_be_smooth else 0.24) * COARSEST
     return min(min(0.73 * rtol ** (1 / 8), largest) / equations.rate(t_max), t_max / 24)
 
 
-class UniformRun:
+class UniformRun(Run):
     """A run in stages: pilots on other grids, then the grid of the result (level 0).
 
     ``advance`` solves one panel; the driver looks at the arrays after each, may call
@@ -181,6 +189,7 @@ class UniformRun:
         self.error = None
         self.refinements = 0
         self.finished = False
+        self.stage = 0
         self.seconds = 0.0
         self.solver = None
         self.max_rate = 2.0**integrator.order  # convergence under halving that is believed at most
@@ -208,7 +217,7 @@ class UniformRun:
     @property
     def blind_rate(self):
         """Convergence under halving that is assumed without evidence."""
-        return self.max_rate if _known_to_be_smooth(self.equations) and self.grid.smooth else 4.0
+        return self.max_rate if self.equations.known_to_be_smooth and self.grid.smooth else 4.0
 
     def _check_memory(self, steps):
         """Refuse what does not fit; the memory of a stage that will be freed counts as free."""
@@ -246,6 +255,7 @@ class UniformRun:
         beta = eq.inverse_temperature(nodes, self.t_max)
         self._check_memory(len(nodes) - 1)
         self.solver = None  # free the stage before
+        self.stage += 1
         threads = usable_threads(self.integrator.threads)
         self.solver = PanelSolver(
             edges,
@@ -406,17 +416,6 @@ class UniformRun:
         if n == 1:  # it failed at once: there is no panel
             return [linear(t, np.full((1, 1), packed[0])) for packed, _ in self.two_time(1)]
         return [TwoTime(t, t, *data, self.block) for data in self.two_time(n)]
-
-    def interpolate(self, y, times):
-        """A scalar, given on the first times, at any times up to the last of them."""
-        return local_polynomial(self.t[: len(y)], y, times, self.block)
-
-    def stderr(self, n):
-        """Nothing: no samples are involved."""
-        return {}
-
-    def kept_paths(self, n):
-        """None: there are no paths."""
 
     @property
     def progress(self):

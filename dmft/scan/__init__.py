@@ -3,6 +3,6 @@
 from .execution import ScanStatus, status
 from .fits import escape_fits
 from .gather import gather
-from .grid import Scan
+from .scan import Scan
 
 __all__ = ["Scan", "ScanStatus", "escape_fits", "gather", "status"]

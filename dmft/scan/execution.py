@@ -22,9 +22,9 @@ import numpy as np
 
 from .. import _check
 from .. import progress as progress_meter
+from .._signals import Signals
 from ..errors import ScanError
-from ..integrators.machine import available_memory, usable_cores
-from ..solve import Signals
+from ..machine import available_memory, usable_cores
 from .points import PointStoppedError, Record, UninterruptedPoint
 from .store import PACK, STATUS, Store
 
@@ -389,16 +389,16 @@ def run(
     scan,
     directory,
     *,
-    workers,
-    executor,
-    tasks,
-    task,
-    of,
-    time_limit,
-    every,
-    retry,
-    update,
-    progress,
+    workers=None,
+    executor=None,
+    tasks=None,
+    task=None,
+    of=None,
+    time_limit=math.inf,
+    every=300.0,
+    retry=False,
+    update=False,
+    progress=None,
 ):
     """``Scan.run``, which says what the arguments are."""
     began = time.monotonic()
@@ -601,8 +601,7 @@ class Share:
         scan, store = opened(work.directory, work.sha256)
         left = max(work.deadline - time.time(), POLL)
         options = {"time_limit": left, "every": work.every, "retry": work.retry, "progress": False}
-        done = scan.run(store.directory, task=task, of=of, **options)
-        return done
+        return run(scan, store.directory, task=task, of=of, **options)
 
     def checkpoint(self, *args):
         """Called by submitit before a job ends too early: the share is submitted again and goes on."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import _check
-from ..critical import checked_law, escape_fit
+from ..thresholds.divergence import checked_law, escape_fit
 
 
 def escape_fits(scan, axis, *, exponent=None, scale="linear"):

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..integrators.machine import available_memory
-from ..storage import SCHEMA, atomic, attach, long_name, make_scale, release
+from ..equations.scalars import long_name
+from ..files.hdf5 import SCHEMA, atomic, attach, make_scale
+from ..files.provenance import release
+from ..machine import available_memory
 from .store import STATUS, Store
 
 NOTES = {

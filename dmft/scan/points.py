@@ -15,15 +15,15 @@ from functools import cache
 import numpy as np
 
 from .. import amp
-from .. import spec as specs
-from ..dynamics import AMP
+from ..driver import Checkpoint, Problem, resume, solve
+from ..equations import check_duration
 from ..errors import FileFormatError, SolverError
-from ..events import Occurrence, find_crossings
-from ..integrators.machine import single_threaded_blas
-from ..simulation import planned, simulate
-from ..solution import Solution
-from ..solve import Checkpoint, Problem, check_duration, resume, solve
-from ..storage import generations, provenance
+from ..files import spec as specs
+from ..files.checkpoints import generations
+from ..files.provenance import provenance
+from ..machine import single_threaded_blas
+from ..simulation.run import planned, simulate
+from ..solution import Occurrence, Solution, find_crossings
 
 EVOLUTION_STEPS = 1000  # of a state evolution, where the plan gives none
 EVOLUTION_SECONDS = 2e-3
@@ -115,7 +115,7 @@ class Part:
 
 
 def _initial(table):
-    return _floats(specs.initial_arguments(table), ("m0",))
+    return specs.start_from(table)
 
 
 def _run(table):
@@ -150,7 +150,7 @@ def _floats(arguments, names):
 
 def simulation_names():
     """Arguments of ``simulate`` that a table [simulation] may hold, with their defaults."""
-    others = ("model", "dynamics", "t_max", "steps", "m0", "progress")
+    others = ("model", "dynamics", "t_max", "steps", "m0", "start", "progress")
     return {k: v.default for k, v in inspect.signature(simulate).parameters.items() if k not in others}
 
 
@@ -162,7 +162,7 @@ def make_point(section, simulated, kept):
         "initial": section("initial", Part.by(_initial)),
     }
     model, dynamics = parts["model"].value, parts["dynamics"].value
-    evolves = isinstance(dynamics, AMP) and not simulated
+    evolves = dynamics.state_evolution and not simulated
     parts["run"] = section("run", Part.by(_evolution if evolves else _run))
     cls, settings = EvolutionPoint, None
     if simulated:
@@ -176,7 +176,7 @@ def make_point(section, simulated, kept):
     keep = {name: value for name, value in vars(kept).items() if value}
     texts |= {"kept": canonical(keep)} if keep else {}
     parameters = "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
-    arguments = {"model": model, "dynamics": dynamics, **parts["initial"].value, **parts["run"].value}
+    arguments = {"model": model, "dynamics": dynamics, "start": parts["initial"].value, **parts["run"].value}
     return cls(arguments, None if settings is None else settings.value, parameters, kept)
 
 
@@ -187,7 +187,7 @@ class Point:
     Attributes
     ----------
     arguments : dict
-        Model, dynamics, m0, t_max, steps, save_at and events.
+        Model, dynamics, start, t_max, steps, save_at and events.
     settings : object
         The integrator (None: the default), or the arguments of the simulation.
     parameters : str
@@ -359,8 +359,7 @@ class EvolutionPoint(UninterruptedPoint):
     @property
     def names(self):
         """Names of the scalars."""
-        planted = self.arguments["model"].kind == "spiked-matrix-tensor"
-        return ["m", "mse", *(["V", "c", "energy"] if planted else [])]
+        return amp.evolution_scalars(self.arguments["model"], self.arguments["dynamics"].estimator)
 
     def _steps(self):
         return check_duration(self.arguments["dynamics"], self.arguments["t_max"], self.arguments["steps"])[1]
@@ -373,7 +372,7 @@ class EvolutionPoint(UninterruptedPoint):
         TypeError, ValueError
             If the point makes no sense.
         """
-        amp.check_evolution(self.arguments["model"], self.arguments["dynamics"].estimator, self.arguments["m0"])
+        amp.check_evolution(self.arguments["model"], self.arguments["dynamics"].estimator, self.arguments["start"].m0)
         self._check_events()
         if self.arguments["save_at"] is not None:
             raise ValueError("save_at is not allowed for a state evolution: it has no C and R")
@@ -383,9 +382,9 @@ class EvolutionPoint(UninterruptedPoint):
         """The trajectory as a solution."""
         began = time.monotonic()
         a = self.arguments
-        run = amp.state_evolution(a["model"], a["dynamics"].estimator, m0=a["m0"], steps=self._steps())
+        run = amp.state_evolution(a["model"], a["dynamics"].estimator, m0=a["start"].m0, steps=self._steps())
         scalars = {name: getattr(run, name) for name in self.names}
-        spec = {"initial": {"m0": a["m0"]}}
+        spec = specs.describe(a["model"], a["dynamics"], a["start"], {}, None, self._steps())
         message = "not at the fixed point yet" if run.iterations is None else "the fixed point was reached"
         stats = {"seconds": time.monotonic() - began}
         t = np.arange(len(run.m), dtype=float)

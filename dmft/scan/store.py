@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FileFormatError
-from ..storage import SCHEMA, check_writable, file_in_memory, generations, open_file, release, write_bytes
-from .grid import Scan
+from ..files.checkpoints import generations
+from ..files.hdf5 import SCHEMA, check_writable, file_in_memory, open_file, write_bytes
+from ..files.provenance import release
 from .locks import Locks
+from .plan import Plan
 
 PACK = 1000  # single files that are put into one
 STATUS = {"missing": 0, "finished": 1, "event": 2, "failed": 3}
@@ -172,7 +174,7 @@ class Store:
                 f"{self.directory} has schema {header['dmft_schema']}, this version reads up to {SCHEMA}: "
                 f"install dmft {header['dmft_version']} or newer"
             )
-        scan = Scan.read(self.directory / "plan.toml")
+        scan = Plan.read(self.directory / "plan.toml")
         if scan.sha256 != header["plan_sha256"]:
             raise FileFormatError(
                 f"{self.directory}/plan.toml is not the plan that was started: give the changed plan to "
@@ -206,7 +208,7 @@ class Store:
     def write_plan(self, scan, update):
         """Write the plan into the directory; an old one is kept beside it."""
         text, plan = scan.text(), self.directory / "plan.toml"
-        if Scan.of(tomllib.loads(text)).sha256 != scan.sha256:
+        if Plan.of(tomllib.loads(text)).sha256 != scan.sha256:
             raise ValueError(f"the plan cannot be written as a file: {scan!r}")
         with self.locks.writing_plan():
             self.check_plan(scan, update)  # somebody else may have been faster

@@ -1,0 +1,306 @@
+"""Figures of runs."""
+
+from dataclasses import MISSING, fields
+from textwrap import wrap
+
+import numpy as np
+
+from .. import _check
+from .style import new_figure
+
+KINDS = ("overview", "overlap", "energy", "losses", "multiplier", "correlation", "response", "fdt")
+
+
+def _short(thing):
+    """Like repr, without arguments that have their default value."""
+    given = [f for f in fields(thing) if f.default is MISSING or getattr(thing, f.name) != f.default]
+    values = {f.name: getattr(thing, f.name) for f in given}
+    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in values.items()}
+    return f"{type(thing).__name__}({', '.join(f'{k}={v}' for k, v in texts.items())})"
+
+
+def _title(figure, solution):
+    """Model, dynamics and start in one or two lines."""
+    parts = [_short(solution.model), _short(solution.dynamics)]
+    m0 = solution.spec.get("initial", {}).get("m0", 0.0)
+    if solution.model.planted:
+        parts.append(f"m0 = {m0:g}")
+    if "N" in solution.stats:
+        parts.append(f"N = {solution.stats['N']}, {solution.stats['samples']} samples")
+    figure.suptitle("\n".join(wrap(", ".join(parts), int(14 * figure.get_figwidth()))), fontsize=9)
+
+
+def _single(solution):
+    """Figure with one panel, titled when it shows a single solution."""
+    figure, ((axes,),) = new_figure()
+    solutions = _named(solution)
+    if len(solutions) == 1:
+        _title(figure, next(iter(solutions.values())))
+    return figure, axes, solutions
+
+
+def _round(times):
+    """Times with two significant digits, for labels one can read."""
+    return np.unique([float(f"{t:.2g}") for t in times])
+
+
+def _clock(solutions):
+    """Times of a solution for an axis shared by ``solutions``: iterations only if all of them iterate."""
+    mixed = len({s.dynamics.discrete for s in solutions}) == 2
+
+    def times(solution):
+        if not (mixed and solution.dynamics.discrete):
+            return solution.t
+        if "time" not in solution.scalars:
+            raise ValueError(
+                f"{solution.dynamics!r} has no physical time: it cannot share an axis with continuous dynamics"
+            )
+        return solution.scalars["time"]
+
+    return times
+
+
+def _time_axis(axes, solutions, log):
+    """The longest time axis; iterations where no solution is continuous in time."""
+    t = max(map(_clock(solutions), solutions), key=lambda t: t[-1])
+    if log and len(t) > 1:
+        axes.set_xscale("log")
+        axes.set_xlim(t[1], t[-1])
+    elif t[-1] > t[0]:
+        axes.set_xlim(t[0], t[-1])
+    axes.set_xlabel("iteration" if all(s.dynamics.discrete for s in solutions) else "t")
+
+
+def _measured(solution):
+    """Whether it is a simulation, drawn as points with error bars at the recorded times only."""
+    return "N" in solution.stats
+
+
+def _curve(axes, solution, name, label, t=None, **style):
+    """A scalar, with its standard errors: bars of a simulation, a band of two standard errors around a theory curve."""
+    t, y = solution.t if t is None else t, solution.scalars[name]
+    error = solution.stderr.get(name)
+    if error is not None and _measured(solution):
+        axes.errorbar(t, y, error, fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
+        return
+    (line,) = axes.plot(t, y, label=label, **style)
+    if error is not None:
+        axes.fill_between(t, y - 2 * error, y + 2 * error, color=line.get_color(), alpha=0.25, lw=0)
+
+
+def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
+    times = _clock(list(solutions.values()))
+    for label, solution in solutions.items():
+        _curve(axes, solution, name, label, times(solution))
+    if log_y:
+        axes.set_yscale("log")
+    axes.set_ylabel(ylabel)
+    _time_axis(axes, list(solutions.values()), log_t)
+    if len(solutions) > 1:
+        axes.legend()
+
+
+def _named(solution):
+    from ..solution import Solution
+
+    if isinstance(solution, Solution):
+        return {"": solution}
+    return dict(solution)
+
+
+def overlap(solution, *, log_t=False, log_m=False):
+    """m(t).  ``solution``: one Solution, or ``{label: Solution}`` (theory over simulation)."""
+    figure, axes, solutions = _single(solution)
+    _scalar(axes, solutions, "m", "overlap m", log_t, log_m)
+    return figure
+
+
+def energy(solution, *, log_t=False):
+    """Energy per N; for a single solution its channels as well."""
+    figure, axes, solutions = _single(solution)
+    _energy(axes, solutions, log_t)
+    return figure
+
+
+def _energy(axes, solutions, log_t):
+    (first, *more) = solutions.values()
+    channels = {} if more or len(first.energies) < 2 else first.energies
+    _scalar(axes, {"total": first} if channels else solutions, "energy", "energy per N", log_t)
+    if channels:
+        for k in channels:
+            _curve(axes, first, f"energy_{k}", f"order {k}", lw=1)
+        if "energy_penalty" in first.scalars:
+            _curve(axes, first, "energy_penalty", "penalty", lw=1)
+        axes.legend()
+
+
+def losses(solution, *, log_t=False):
+    """Mean loss of the measurements and, dashed, the expected loss of a new one (phase retrieval)."""
+    figure, axes, solutions = _single(solution)
+    _losses(axes, solutions, log_t)
+    return figure
+
+
+def _losses(axes, solutions, log_t):
+    for solution in solutions.values():
+        if "train_loss" not in solution.scalars:
+            raise ValueError(f"{type(solution.model).__name__} has no losses: the kind 'losses' is for PhaseRetrieval")
+    times = _clock(list(solutions.values()))
+    for i, (label, solution) in enumerate(solutions.items()):
+        prefix = f"{label}: " if label else ""
+        for name, text, line in (("train_loss", "train", "-"), ("population_loss", "population", "--")):
+            style = {"mfc": "none" if line == "--" else None} if _measured(solution) else {"ls": line}
+            _curve(axes, solution, name, f"{prefix}{text}", times(solution), color=f"C{i}", **style)
+    axes.set_yscale("log")
+    axes.set_ylabel("loss")
+    _time_axis(axes, list(solutions.values()), log_t)
+    axes.legend()
+
+
+def multiplier(solution, *, log_t=False):
+    """Lagrange multiplier mu(t)."""
+    figure, axes, solutions = _single(solution)
+    _scalar(axes, solutions, "mu", r"$\mu$", log_t)
+    return figure
+
+
+def waiting_times(solution, count=5):
+    """A few waiting times, spread logarithmically over the stored rows."""
+    t = solution.t
+    low = max(t[1], t[-1] / 100) if len(t) > 1 else t[0]
+    return np.minimum(_round(np.geomspace(low, t[-1] / 2, count)), t[-1])
+
+
+def _needs(solution, name):
+    function = getattr(solution, name)
+    if function is None and "N" in solution.stats:
+        raise ValueError(f"a simulation has no {name}: use that of solve")
+    if function is None and "paths" in solution.stats and solution.C is not None:
+        raise ValueError(f"no {name} was computed: solve with SampledPaths(response_paths=...), e.g. 512")
+    if function is None or not function.complete or len(solution.t) < 3:
+        raise ValueError(f"the plot needs all rows of {name}: solve without save_at, and more than two times")
+    return function
+
+
+def _two_time(axes, solution, name, t_w, log):
+    function = _needs(solution, name)
+    end = solution.t[-1]
+    waits = waiting_times(solution) if t_w is None else np.atleast_1d(np.asarray(t_w, dtype=float))
+    if not np.all((waits >= 0) & (waits < end)):
+        raise ValueError(f"t_w = {t_w!r} is not allowed: waiting times must lie in [0, {end:g})")
+    if solution.dynamics.discrete:
+        waits = np.unique(np.minimum(np.round(waits), end - 1))
+    for w in waits:
+        if solution.dynamics.discrete and not _measured(solution):
+            tau, style = np.unique(np.geomspace(1.0, end - w, 400).round()), {}
+        elif _measured(solution):  # the recorded times and nothing in between
+            w = solution.t[np.argmin(np.abs(solution.t - w))]
+            tau, style = solution.t[solution.t > w] - w, {"marker": "o", "ms": 2.5, "lw": 0.5}
+        elif log:
+            tau, style = np.geomspace(max((end - w) * 1e-3, 1e-12), end - w, 400), {}
+        else:
+            tau, style = np.linspace(0.0, end - w, 400), {}
+        axes.plot(tau, function(np.minimum(w + tau, end), w), label=f"$t_w$ = {w:.3g}", **style)
+    if log:
+        axes.set_xscale("log")
+    axes.set_xlabel(r"$\tau = t - t_w$")
+    axes.set_ylabel(rf"${name}(t_w+\tau, t_w)$")
+    axes.legend()
+
+
+def _rows(axes, solution, name):
+    """The kept rows f(t, t') against t'."""
+    function = getattr(solution, name)
+    for i in range(len(function.t)):
+        axes.plot(*function.row(i), label=f"t = {function.t[i]:.3g}")
+    axes.set_xlabel("t'")
+    axes.set_ylabel(f"{name}(t, t')")
+    if len(function.t) < 9:
+        axes.legend()
+
+
+def correlation(solution, t_w=None, *, log=True):
+    """C(t_w + tau, t_w) against tau for several waiting times."""
+    figure, axes, _ = _single(solution)
+    _two_time(axes, solution, "C", t_w, log)
+    return figure
+
+
+def response(solution, t_w=None, *, log=True):
+    """R(t_w + tau, t_w) against tau for several waiting times."""
+    figure, axes, _ = _single(solution)
+    _two_time(axes, solution, "R", t_w, log)
+    axes.set_yscale("log")
+    return figure
+
+
+def _fdt(axes, solution, t=None):
+    C, R = _needs(solution, "C"), _needs(solution, "R")
+    T, discrete = solution.dynamics.temperature, solution.dynamics.discrete
+    largest = 0.0
+    last = solution.t[-1]
+    for end in [*_round(np.geomspace(last / 50, last, 4))[:-1], last] if t is None else np.atleast_1d(t):
+        s, chi = _integrated_response(R, min(end, last), discrete)
+        axes.plot(C(s[-1], s), chi, label=f"t = {s[-1]:.4g}")
+        largest = max(largest, chi.max())
+    if T > 0:
+        x = np.array([0.0, C(last, last)])
+        axes.plot(x, (x[1] - x) / T, "k:", lw=1, label="equilibrium, (C(t, t) - C)/T")
+    axes.set_ylim(-0.04 * largest, 1.1 * largest)
+    axes.set_xlabel("C(t, s)")
+    axes.set_ylabel(r"$\chi(t,s) = \sum_{u=s}^t R(t,u)$" if discrete else r"$\chi(t,s) = \int_s^t R(t,u)\,du$")
+    axes.legend(loc="lower left")
+
+
+def _integrated_response(R, t, discrete):
+    """Times s up to t and the response integrated (summed) from s to t."""
+    if discrete:
+        s = np.arange(round(t) + 1.0)
+        return s, np.cumsum(R(s[-1], s)[::-1])[::-1]
+    s = np.linspace(0.0, t, 801)
+    r = R(t, s)
+    panels = (r[:-2:2] + 4 * r[1::2] + r[2::2]) * (s[2] - s[0]) / 6
+    return s[::2], np.append(np.cumsum(panels[::-1])[::-1], 0.0)
+
+
+def fdt(solution, t=None):
+    """Parametric plot of the integrated response against C at fixed t (s runs from 0 to t)."""
+    figure, axes, _ = _single(solution)
+    _fdt(axes, solution, t)
+    return figure
+
+
+def overview(solution, *, log_t=False):
+    """m, energy (or the losses), mu, C, R and the parametric plot (or the error) of one solution."""
+    figure, axes = new_figure(12.0, 6.8, 3, 2)
+    _title(figure, solution)
+    if solution.model.planted:
+        _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
+    if "train_loss" in solution.scalars:
+        _losses(axes[0, 1], {"": solution}, log_t)
+        _scalar(axes[1, 2], {"": solution}, "error", r"$\min_\pm |w \mp w^*|^2/N$", log_t)
+    else:
+        _energy(axes[0, 1], {"": solution}, log_t)
+    _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
+    for panel, name in zip(axes[1, :2], "CR", strict=True):
+        function = getattr(solution, name)
+        if function is None or len(solution.t) < 3:
+            continue
+        if function.complete:
+            _two_time(panel, solution, name, None, True)
+            if name == "R":
+                panel.set_yscale("log")
+        else:
+            _rows(panel, solution, name)
+    if solution.R is not None and solution.R.complete and len(solution.t) > 2 and not axes[1, 2].lines:
+        _fdt(axes[1, 2], solution)
+    for panel in axes.flat:
+        if not panel.lines and not panel.containers:
+            panel.set_axis_off()
+    return figure
+
+
+def make(solution, kind="overview"):
+    """Figure of the given kind, one of ``KINDS``."""
+    _check.choice("kind", kind, KINDS)
+    return globals()[kind](solution)

@@ -1,0 +1,5 @@
+"""Finite N."""
+
+from .run import simulate
+
+__all__ = ["simulate"]

@@ -1,0 +1,23 @@
+"""Solutions: what came out of a run, its two-time functions and events."""
+
+from .events import Crossing, Occurrence, find_crossings
+from .interpolation import PANEL, lagrange, local_polynomial
+from .law import KeptPaths, Law
+from .solution import Solution
+from .two_time import TwoTime, linear, linear_blocks, triangle_points
+
+__all__ = [
+    "PANEL",
+    "Crossing",
+    "KeptPaths",
+    "Law",
+    "Occurrence",
+    "Solution",
+    "TwoTime",
+    "find_crossings",
+    "lagrange",
+    "linear",
+    "linear_blocks",
+    "local_polynomial",
+    "triangle_points",
+]

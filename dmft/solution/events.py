@@ -1,0 +1,96 @@
+"""Events: crossings of a level by a scalar of the solution."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _check
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A scalar crosses a level.
+
+    The crossing is detected when the scalar minus the level changes sign over an accepted time
+    step and is located inside the step on the interpolating polynomial (on the straight line
+    between two iterations of a discrete dynamics).  Two crossings inside one step cancel and are
+    not seen.
+
+    Parameters
+    ----------
+    name : str
+        Name of a scalar of the solution: ``"m"``, ``"mu"``, ``"energy"``, ``"energy_2"``,
+        ``"squared_norm"``, ``"gradient_norm"``, ``"K"``, ... (docs/equations.md).
+    level : float
+    direction : int
+        +1 only upwards, -1 only downwards, 0 both (default).
+    terminal : bool
+        Stop the run at the first such crossing (default).
+
+    Examples
+    --------
+    >>> import dmft
+    >>> dmft.Crossing("m", 0.5, direction=1)
+    Crossing(name='m', level=0.5, direction=1, terminal=True)
+    """
+
+    name: str
+    level: float
+    direction: int = 0
+    terminal: bool = True
+
+    def __post_init__(self) -> None:
+        _check.instance("name", self.name, str, "the name of a scalar, a string")
+        object.__setattr__(self, "level", _check.real("level", self.level))
+        _check.instance("direction", self.direction, int, "-1, 0 or 1")
+        _check.choice("direction", self.direction, (-1, 0, 1))
+        _check.instance("terminal", self.terminal, bool, "True or False")
+
+    def table(self) -> dict[str, Any]:
+        """As plain data."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """An event that happened: which crossing, when, in which direction.
+
+    ``error`` is the estimated error of the time, that of the scalar divided by its slope; None
+    where there is no error estimate.
+    """
+
+    event: Crossing
+    time: float
+    direction: int
+    error: float | None = None
+
+
+def find_crossings(t, y, level, interpolate, direction=0, start=0):
+    """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
+
+    ``interpolate`` gives y at an array of times.
+    """
+    from scipy.optimize import brentq
+
+    above = np.sign(y[start:] - level)
+    # a node exactly on the level belongs to the side it goes to
+    for i in range(len(above) - 2, -1, -1):
+        if above[i] == 0:
+            above[i] = above[i + 1]
+    found = []
+    for i in np.flatnonzero(above[1:] * above[:-1] < 0) + start:
+        sense = 1 if y[i + 1] > level or y[i] < level else -1
+        if direction and sense != direction:
+            continue
+
+        def residual(x):
+            return interpolate(np.array([x]))[0] - level
+
+        left, right = residual(t[i]), residual(t[i + 1])
+        if left * right >= 0:  # a node on the level within rounding
+            time = t[i] if abs(left) <= abs(right) else t[i + 1]
+        else:
+            time = brentq(residual, t[i], t[i + 1], xtol=1e-14 * max(1.0, t[i + 1]), rtol=8.9e-16)
+        found.append((float(time), sense))
+    return found

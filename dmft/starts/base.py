@@ -1,0 +1,23 @@
+"""What every start has."""
+
+from typing import Any, ClassVar
+
+from .._plain import Kind
+
+
+class Start(Kind):
+    """Where a dynamics begins.
+
+    Attributes
+    ----------
+    m0 : float
+        Overlap with the signal at t = 0.
+    """
+
+    label: ClassVar[str] = ""
+    m0: Any = 0.0
+
+    @property
+    def described(self) -> str:
+        """The start in words, for titles."""
+        return self.label
