@@ -19,7 +19,7 @@ from .events import Crossing
 from .solve import check_pair, solve
 
 CONFIDENCE = 0.95
-LEAST_GROWTH = 3.0  # of the fitted times over the data, below it nothing is seen to diverge
+LEAST_GROWTH = 3.0  # of the fitted times over the data; below this nothing is seen to diverge
 LEAST_ORDER = 0.7  # rank correlation of x and time: the times grow towards one side
 EXPONENTS = (0.1, 10.0)
 # log of the distances of x_c from the last point that are tried, over the length covered by the points
@@ -28,7 +28,7 @@ LARGE_RMS = 0.3  # of the residuals over the standard deviation of log t: no law
 LARGE_BEND = 0.1  # the same for residuals that follow one another in sign: another law
 RUN_ON = 1.0  # ratio of von Neumann below which residuals do that; 2 for independent ones
 ROUNDING = 1e-10  # of log t
-SIGN_BLIND = (None, "quartic", "normalized")  # losses (None: landscapes) that know x* up to its sign: m = 0 stays
+SIGN_BLIND = (None, "quartic", "normalized")  # losses (None: landscapes) that know x* only up to its sign: m = 0 stays
 
 
 class NoDivergenceError(ValueError):
@@ -119,7 +119,7 @@ class EscapeFit:
         the law, which holds close to x_c only.  ``inf`` if the nearer points alone do not show a divergence.
     m0_drift : float or None
         Change of x_c when the second and third smallest m0 are replaced by the two smallest; None without enough
-        points of three m0.  What smaller m0 would still change has usually this sign, and this order.
+        points of three m0.  The change that smaller m0 would still bring usually has this sign and order.
     exponent : float
     exponent_interval : tuple
     amplitude : float
@@ -127,7 +127,7 @@ class EscapeFit:
         Of the residuals of log t.
     points : int
     scale : str
-        "linear", or "log": of x - value, log(x/value) is meant.
+        "linear", or "log": x - value then stands for log(x/value).
     x_fitted, time_fitted : ndarray
         The points of the fit: escape times, or with several m0 the times in which the overlap grows by a factor e.
     x, escape_time, m0 : ndarray
@@ -219,11 +219,11 @@ def threshold(
     t_max, steps, m0, integrator
         As for ``solve``.
     event : Crossing
-        What counts as success; its first occurrence ends a run.  A start beyond the level is no crossing.
+        What counts as success; its first occurrence ends a run.  A start beyond the level is not a crossing.
     width : float, optional
         Width of the last bracket, at most; default a thousandth of that of the first.
     seed : int, optional
-        Of sampled paths, the same for every value, which makes the outcome a function of the parameter.
+        Seed of the sampled paths, the same for every value, so that the outcome is a function of the parameter.
     progress : None, bool or callable, optional
         As for ``solve``.
 
@@ -234,7 +234,7 @@ def threshold(
     Raises
     ------
     TypeError, ValueError
-        For wrong arguments, and if both ends of the bracket end alike: the message says how.
+        For wrong arguments, and if the outcome is the same at both ends of the bracket: the message says which.
     SolverError
         If a run fails; the message names the value.
     KeyboardInterrupt
@@ -383,7 +383,7 @@ class Runs:
             )
         except SolverError as error:
             raise SolverError(f"{self.over} = {x!r}: {error}", error.time, error.partial) from error
-        if sol.status == "interrupted":  # solve has taken the Ctrl-C, which ends all runs
+        if sol.status == "interrupted":  # solve has caught the Ctrl-C, which ends all runs
             raise KeyboardInterrupt
         return sol.events[0].time if sol.events else math.inf
 
@@ -420,9 +420,9 @@ def escape_threshold(
     model, dynamics, over, t_max, steps, integrator, event, seed, progress
         As for ``threshold``.
     values : array_like
-        Values of the parameter, at least 5 (4 with ``exponent``), all but few on the side where the event occurs.
+        Values of the parameter, at least 5 (4 with ``exponent``), all but a few on the side where the event occurs.
     m0 : float or array_like
-        Initial overlap, positive; several, every value is solved with each of them.
+        Initial overlap, positive; if there are several, every value is solved with each of them.
     exponent, scale
         As for ``escape_fit``.
 
@@ -528,20 +528,20 @@ def _time_or_nan(runs, x, m0):
 def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
     """Critical value x_c where escape times diverge: least squares of log t for t = A |x - x_c|^(-nu).
 
-    The way of arXiv:1812.09066 and arXiv:1907.08226.  On which side x_c lies is where the times grow.  The interval of
-    x_c is that of the profile likelihood (F quantile), for the law is far from linear in x_c.
+    As in arXiv:1812.09066 and arXiv:1907.08226.  x_c lies on the side towards which the times grow.  The interval of
+    x_c is that of the profile likelihood (F quantile), because the law is far from linear in x_c.
 
-    With several m0 not the escape times are fitted but dt/d ln(1/m0), the times in which the overlap grows by a factor
-    e, taken at each x between the two smallest m0: as t = [ln(1/m0) + c(x)] / rate(x), these times know neither m0 nor
-    the level of the event, and diverge closer to the threshold of m0 -> 0.  What is left is the age of the system: the
+    With several m0 the fit is to dt/d ln(1/m0) and not to the escape times: the times in which m grows by a factor
+    e, taken at each x between the two smallest m0: as t = [ln(1/m0) + c(x)] / rate(x), these depend neither on m0 nor
+    on the event's level, and diverge closer to the threshold of m0 -> 0.  What is left is the age of the system: the
     rate falls slowly with time, so choose m0 as small as can be afforded, and points close to x_c.
 
     The law holds close to x_c and for m0 -> 0 only, and x_c usually comes out too far away from the points, with an
     exponent that is too large.  For p = 3 and points from 0.75 to 0.95 of the closed form: by 10 to 20 % from one m0,
     4 to 8 % from 1e-8 and 1e-12, and on a logarithmic scale, where the law holds further, 3 to 5 %, which is the age of
-    the system.  A good fit says little about it, the less so if some of the points lie beyond the threshold, where
-    times are finite at finite m0: mind ``drift`` and ``m0_drift``.  An essential singularity, exp(B / (x_c - x)), is
-    not told from a power law: it passes as one with a large exponent, and x_c too near.
+    the system.  A good fit says little about it, even less if some of the points lie beyond the threshold, where
+    times are finite at finite m0: watch ``drift`` and ``m0_drift``.  An essential singularity, exp(B / (x_c - x)), is
+    not distinguished from a power law: it passes as one with a large exponent, and x_c too near.
 
     Parameters
     ----------
@@ -666,7 +666,7 @@ def _side(x, t, exponent):
 
 
 def _rank_correlation(a, b):
-    """Correlation of the ranks, equal values of equal rank."""
+    """Correlation of the ranks; equal values have equal rank."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     ranks = [np.unique(values, return_inverse=True)[1] for values in (a, b)]

@@ -27,7 +27,7 @@ class Constant:
 class Exponential:
     """Schedule f(t) = 1 + amplitude exp(-t/tau): the annealing of arXiv:1812.09066.
 
-    (It tends to 1: a temperature, hardly a learning rate.)
+    (It tends to 1, so it suits a temperature rather than a learning rate.)
     """
 
     amplitude: float
@@ -594,7 +594,7 @@ persistence_time=1.0)
 
     @property
     def looks_ahead(self):
-        """Whether the gradient is taken at another point than the iterate."""
+        """Whether the gradient is taken at a point other than the iterate."""
         return self.nesterov and self.momentum > 0
 
     def inertia(self, steps):
@@ -655,7 +655,7 @@ class AMP:
 
         B^t = -grad H(x^t) - V_t Q''(c_t) x^{t-1},   x^{t+1} = V_{t+1} B^t,
 
-    where the second term removes what x^{t-1} has left of itself in the gradient (Onsager), and
+    where the second term removes the trace that x^{t-1} has left in the gradient (Onsager), and
 
         bayes:  V_{t+1} = 1 / (1 + Q'(q_t)), the posterior mean with a Gaussian (or spherical) prior
         ml:     V_{t+1} = sqrt(N) / |B^t|, maximum likelihood on the sphere |x^t|^2 = N

@@ -52,7 +52,7 @@ class RecursionEquations:
         a_t, b_t, alpha_t and the variance of the force noise.
     time : (steps + 1,) float64 or None
     looks_ahead : bool
-        Whether the gradient is taken at another point than the iterate.
+        Whether the gradient is taken at a point other than the iterate.
     """
 
     coefficients: dict
@@ -68,7 +68,7 @@ class RecursionEquations:
 
     @classmethod
     def of(cls, model, dynamics, m0, steps):
-        """The equations of a model and so many steps of a discrete dynamics."""
+        """The equations of a model and a number of steps of a discrete dynamics."""
         arrays = (dynamics.inertia, dynamics.lookahead, dynamics.learning_rates, dynamics.noise, dynamics.time)
         return cls(
             model.coefficients,
@@ -202,7 +202,7 @@ class PathEquations:
 
     @classmethod
     def of(cls, model, dynamics, m0, steps):
-        """The equations of a model and so many steps of a discrete dynamics, or of gradient flow."""
+        """The equations of a model and a number of steps of a discrete dynamics, or of gradient flow."""
         arrays = ()
         if dynamics.discrete:
             schedules = (dynamics.inertia, dynamics.lookahead, dynamics.learning_rates, dynamics.noise, dynamics.time)
@@ -226,7 +226,7 @@ class PathEquations:
 
     @property
     def looks_ahead(self):
-        """Whether the gradient is taken at another point than the iterate."""
+        """Whether the gradient is taken at a point other than the iterate."""
         return self.discrete and self.dynamics.looks_ahead
 
     @property
@@ -270,7 +270,7 @@ class PathEquations:
         return self.dynamics.batches(steps, size, rng) if self._batched else None
 
     def observables(self, x, loss):
-        """What a point and its mean loss tell, by name."""
+        """What follows from a point and its mean loss, by name."""
         m, q = float(x[0]), float(x @ x)
         penalty = self.constraint.energy(q) if self.constraint.soft else 0.0
         out = {"m": m, "energy": self.alpha * loss + penalty, "squared_norm": q, "train_loss": loss}

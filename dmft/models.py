@@ -25,7 +25,7 @@ class Sphere:
     Parameters
     ----------
     method : str
-        How a discrete dynamics comes back to the sphere after the step to u:
+        How a discrete dynamics returns to the sphere after the step to u:
         ``"normalize"``, x = u / |u| sqrt(N); or ``"lagrange"``, x = u - theta z along the point
         z at which the gradient was taken, |x|^2 = N (for heavy ball the second-order scheme of
         the constrained massive dynamics).  Normalising also shortens the step: it divides learning
@@ -133,7 +133,7 @@ class GaussianLandscape:
     planted = False
 
     def __repr__(self):
-        """As pasted back; the default constraint is not written."""
+        """As it can be pasted back; the default constraint is not written."""
         shown = [f for f in fields(self) if f.name != "constraint" or self.constraint != Sphere()]
         return f"{type(self).__name__}({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 
@@ -284,12 +284,12 @@ class PhaseRetrieval:
         L(w) = sum_mu l(h_mu, y_mu),   h = w.x/sqrt(d),   y = w*.x/sqrt(d) + sqrt(noise) xi
 
     over n = alpha d measurements x of independent standard normal components, |w*|^2 = d.  The loss
-    l is a sum, not a mean, and even in y for phase retrieval; any other loss makes it the learning of
+    l is a sum, not a mean, and even in y for phase retrieval; with any other loss it is the learning of
     another Gaussian single-index model.  Start: w_0 = m0 w* + sqrt(1 - m0^2) w_perp.
 
     Sources: Sarao Mannelli et al., "Complex Dynamics in Simple Neural Networks" (arXiv:2006.06997);
     Mignacco, Urbani, Zdeborova, "Stochasticity helps to navigate rough landscapes" (arXiv:2103.04902).
-    State evolution (``dmft.amp``) sees |y| only and does not depend on the loss: Barbier et al.
+    State evolution (``dmft.amp``) sees only |y| and does not depend on the loss: Barbier et al.
     (arXiv:1708.03395).
 
     Parameters
@@ -358,7 +358,7 @@ class PhaseRetrieval:
             )
 
     def __repr__(self):
-        """As pasted back; what has its default value is not written."""
+        """As it can be pasted back; what has its default value is not written."""
         shown = [f for f in fields(self) if f.default is MISSING or getattr(self, f.name) != f.default]
         return f"PhaseRetrieval({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in shown)})"
 

@@ -423,7 +423,7 @@ def _stepping_rule(model, dynamics, dt, steps):
         return partial(_Massive, dynamics=dynamics, dt=dt)
     if not dynamics.discrete:
         return partial(_Overdamped, dynamics=dynamics, dt=dt)
-    # one step more than is made: mu and the gradient of the last iterate belong to it
+    # one step more than is taken: mu and the gradient of the last iterate belong to it
     schedule = [f(steps + 1) for f in (dynamics.learning_rates, dynamics.inertia, dynamics.lookahead, dynamics.noise)]
     rule = _BatchIterates if isinstance(dynamics, StochasticGradientDescent) else _Iterates
     return partial(rule, schedule=schedule, constrain=returning(model.constraint), dynamics=dynamics)
@@ -434,7 +434,7 @@ class _Plan:
     """Checked arguments of ``simulate``.
 
     ``sample`` makes the sample of a seed, ``disorder`` is the memory of one in bytes.  ``dt`` is the step that
-    is made, ``recorded`` are the recorded steps and ``t`` their times; ``settings`` are the arguments that
+    is taken, ``recorded`` are the recorded steps and ``t`` their times; ``settings`` are the arguments that
     a spec holds.
     """
 
@@ -575,7 +575,7 @@ def _check_message_passing(model, dynamics, m0):
 
 
 def _default_dt(model, t_max, N):
-    """A step that resolves penalty and losses too."""
+    """A step that also resolves the penalty and the losses."""
     limits = [DEFAULT_DT, t_max]
     if model.constraint.soft and model.constraint.strength > 0:
         limits.append(0.1 / model.constraint.strength)
@@ -618,12 +618,12 @@ def simulate(
 
     Discrete dynamics are iterated exactly.  Langevin and gradient flow use Strang splitting
     (diffusion, midpoint drift, diffusion), massive Langevin dynamics BAOAB, both of weak order 2 in
-    ``dt`` and on the hard sphere exactly on it.  A random initial velocity has its exact norm and is
+    ``dt``; on the hard sphere they stay exactly on it.  A random initial velocity has its exact norm and is
     orthogonal to the start and to the signal.
 
     ``PhaseRetrieval`` has d = N weights, n = round(alpha N) measurements and the energy per N
     (n/N) train_loss + penalty.  Every step reads its matrix X of n x N numbers once (gradient flow and Langevin
-    twice), which is the time it takes.
+    twice), which sets the time it takes.
 
     Parameters
     ----------
@@ -640,16 +640,16 @@ def simulate(
         PhaseRetrieval 1 over a rough bound on the curvature at a random start, if that is smaller;
         shortened to divide the recording interval.
     records : int
-        Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most so many; the
+        Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most this many; the
         recorded iterations are the multiples of the smallest possible stride, and the last one.
     seed : int
     workers : int
         Samples that run at the same time.
     success_overlap : float
-        PhaseRetrieval only: the overlap |m|/|x| from which on a sample counts as a success.
+        PhaseRetrieval only: the overlap |m|/|x| from which a sample counts as a success.
     eigenvalues : int
         PhaseRetrieval only: number of the lowest eigenvalues of the Hessian that are computed at every
-        recorded time, 0 for none.  Of dense matrices, N x N, whose assembly takes 2 n N^2 operations and whose
+        recorded time, 0 for none.  The matrices are dense, N x N; their assembly takes 2 n N^2 operations and their
         diagonalisation 4/3 N^3: use few ``records``.
 
     Returns
@@ -675,7 +675,7 @@ def simulate(
     MemoryError
         If the couplings do not fit.
     SolverError
-        If values overflow, or a step of ``Sphere("lagrange")`` cannot come back to the sphere.
+        If values overflow, or a step of ``Sphere("lagrange")`` cannot return to the sphere.
 
     Examples
     --------

@@ -22,7 +22,7 @@ from .points import Kept, canonical, make_point
 MAX_POINTS = 1_000_000
 TABLES = ("model", "dynamics", "initial", "integrator", "run", "simulation", "scan")
 SETTINGS = ("zip", "curves", "observables", "solutions")
-CACHED = 4096  # different tables of one kind that are built once only
+CACHED = 4096  # different tables of one kind, up to which each is built only once
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def toml(data):
 
 
 def toml_key(key):
-    """A key, quoted where TOML wants it."""
+    """A key, quoted where TOML requires it."""
     return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else toml(str(key))
 
 
@@ -179,7 +179,7 @@ class Scan:
     over : dict
         Axes: ``{"delta2": values}`` with a list, an array or ``{"start", "stop", "num", "scale"}``, scale
         "linear" (default) or "log".  Any parameter of model, constraint, dynamics, integrator, simulation, and
-        m0, t_max, steps; ``"model.noise"`` or ``"integrator.rtol"`` where a name alone says too little.
+        m0, t_max, steps; ``"model.noise"`` or ``"integrator.rtol"`` where the name alone is ambiguous.
     zip : list of lists of str, optional
         Axes that advance together; otherwise axes form a product.
     t_max, steps, m0, integrator, save_at, events
@@ -208,7 +208,7 @@ class Scan:
     Raises
     ------
     TypeError, ValueError
-        In one line, for what makes no sense; single points are looked at by ``check``.
+        In one line, for what makes no sense; single points are checked by ``check``.
 
     Examples
     --------
@@ -388,7 +388,7 @@ class Scan:
         return table | self.plan.get("integrator", {})
 
     def _takes(self, entry, table):
-        """Whether the table [integrator] is one of a dynamics."""
+        """Whether the table [integrator] suits a dynamics."""
         model, dynamics = MODELS.get(self.plan["model"].get("kind")), DYNAMICS.get(entry.get("kind"))
         if model is None or dynamics is None or entry.get("kind") == "amp":
             return False
@@ -502,7 +502,7 @@ class Scan:
         return make_point(lambda name, build: self._section(name, label, place, build), self.simulated, self.kept)
 
     def check(self, meter=None):
-        """Look at every point.
+        """Check every point.
 
         Returns
         -------
@@ -606,7 +606,7 @@ class Scan:
         """Compute the points that are not finished, longest first.
 
         Ctrl-C, SIGTERM, SIGUSR1 and the time limit stop it (see ``ScanStatus.stopped``); points that are being
-        solved write checkpoints, and the same call continues.  A point has one thread of BLAS, and a process
+        solved write checkpoints, and the same call continues.  A point uses one thread of BLAS, and a process
         computes one point at a time.
 
         Parameters
@@ -614,11 +614,11 @@ class Scan:
         directory : str or Path
             Made if it does not exist.
         workers : int, optional
-            Worker processes, default the cores this process may use, 1 with ``task``; 1: no other process.
+            Worker processes; default: the cores this process may use, or 1 with ``task``.  1: no other process.
         executor : optional
             Anything with ``submit(f, *args).result()``, in place of workers; it must see the same directory.
         tasks : int, optional
-            With ``executor``: so many submissions, a share of the points each, instead of one per point.
+            With ``executor``: this many submissions, a share of the points each, instead of one per point.
         task, of : int, optional
             Compute only share number ``task`` (from 0) of ``of``.
         time_limit : float
@@ -645,7 +645,7 @@ class Scan:
         OSError
             If files cannot be written; what is finished is safe.
         ScanError
-            If worker processes do not start, or somebody replaces the plan meanwhile.
+            If worker processes do not start, or the plan is replaced meanwhile.
         """
         from .execution import run
 
