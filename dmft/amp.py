@@ -2,7 +2,7 @@
 
 The iteration is monotone, so it ends at the first fixed point in the direction of its first step.  All
 fixed points are found as roots of an explicit curve, on the intervals between the stationary points of
-that curve (the spinodals); nothing is iterated for ever, and spinodals are no harder than other points.
+that curve (the spinodals); nothing is iterated for ever, and spinodals are no harder than any other point.
 
 Sources: arXiv:1812.09066 (Bayes-optimal AMP of the spiked matrix-tensor model), arXiv:1902.00139
 (maximum likelihood), arXiv:1708.03395 (generalised linear models, here phase retrieval).
@@ -182,7 +182,7 @@ def state_evolution(model, estimator="bayes", *, m0=1e-6, steps=1000, tol=1e-10)
     steps : int
         Largest number of iterations.
     tol : float
-        The trajectory stops as soon as |m_t - fixed point| <= tol; with 0 all steps are made.  The
+        The trajectory stops as soon as |m_t - fixed point| <= tol; with 0 all steps are taken.  The
         fixed point does not depend on it.
 
     Returns
@@ -422,7 +422,7 @@ class _Spiked:
         field = model.Q(m, 1)
         V[1:] = [self.response(x) for x in m[:-1]]
         for t in range(1, len(m)):
-            # the field of the first iteration knows nothing of the start but its overlap
+            # the field of the first iteration knows nothing about the start except its overlap
             c[t] = m[1] * m[0] if t == 1 else V[t] * V[t - 1] * (field[t - 1] * field[t - 2] + model.Q(c[t - 1], 1))
             energy[t] -= V[t] * model.Q(c[t], 1)
         return V, c, energy

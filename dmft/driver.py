@@ -33,7 +33,7 @@ from .starts import Start, start_of
 class Checkpoint:
     """Where and when to write checkpoints.
 
-    While a run with a checkpoint is on, SIGTERM and SIGUSR1 write one and stop the run
+    During a run with a checkpoint, SIGTERM and SIGUSR1 write one and stop the run
     (status "interrupted").  Two generations are kept: ``path`` and ``path`` + ".1".
 
     Parameters
@@ -42,9 +42,9 @@ class Checkpoint:
     every : float
         Seconds between checkpoints.
     time_limit : float
-        Stop after so many seconds, with a checkpoint.
+        Stop after this many seconds, with a checkpoint.
     at_end : bool
-        Write one of a finished run too (default), from which ``resume`` gives the solution again.
+        Write one of a finished run too (default), from which ``resume`` returns the solution again.
     """
 
     path: str | Path
@@ -214,7 +214,7 @@ def solve(
         File to continue from with ``resume``.  Refused if it exists; it is left in place at the
         end, for you to remove once the solution is saved.
     progress : None, bool or callable, optional
-        Bar on stderr after one second: None only on a terminal.  A callable gets
+        Bar on stderr after one second; None: only on a terminal.  A callable gets
         (fraction, label).
     callback : callable, optional
         Called with a ``Step`` for every step of the finest grid, in batches (again from the start
@@ -222,7 +222,7 @@ def solve(
         "interrupted").  An exception in it becomes a ``SolverError`` with the partial solution, after
         a checkpoint was written.
     seed : int, optional
-        Of sampled paths, in place of that of the integrator; not allowed where nothing is random.
+        Seed of the sampled paths, in place of the integrator's; not allowed where nothing is random.
 
     Returns
     -------
@@ -307,7 +307,7 @@ def estimate(
     Returns
     -------
     dict
-        ``steps``, ``dt``, ``bytes``, ``seconds`` (rough; with rtol also the steps are), and
+        ``steps``, ``dt``, ``bytes``, ``seconds`` (rough; with rtol so are the steps), and
         ``available`` bytes of memory.
 
     Examples
@@ -347,11 +347,11 @@ def resume(
     Parameters
     ----------
     path : str or Path
-        The checkpoint; if it is damaged the generation before, ``path`` + ".1", is used.
+        The checkpoint; if it is damaged the previous generation, ``path`` + ".1", is used.
     model, dynamics : optional
         Needed only when a loss or a schedule was a Python object, which no file can hold.
     every, time_limit, at_end
-        As in ``Checkpoint``; the run goes on writing to ``path``.
+        As in ``Checkpoint``; the run continues to write to ``path``.
     progress, callback
         As in ``solve``.
 

@@ -9,7 +9,7 @@ class SolverError(RuntimeError):
     time : float
         Time up to which the solution is good.
     partial : Solution or None
-        What was computed until then.
+        What was computed up to then.
     """
 
     def __init__(self, message, time=None, partial=None):
@@ -23,4 +23,4 @@ class FileFormatError(ValueError):
 
 
 class ScanError(Exception):
-    """A scan cannot go on: its worker processes do not start, or its plan was replaced meanwhile."""
+    """A scan cannot continue: its worker processes do not start, or its plan was replaced meanwhile."""

@@ -15,7 +15,7 @@ class Silent:
 
 
 class Bar(Silent):
-    """One line on stderr, drawn from one second on, at most ten times a second."""
+    """One line on stderr, drawn after the first second, at most ten times a second."""
 
     def __init__(self, stream=None):
         self.stream = stream or sys.stderr

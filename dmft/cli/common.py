@@ -15,7 +15,7 @@ OK, FAILED, USAGE, UNFINISHED, CHECKPOINTED, INTERRUPTED = 0, 1, 2, 3, 75, 130
 
 
 class UsageError(Exception):
-    """A mistake of the user, reported in one line."""
+    """A user's mistake, reported in one line."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,7 +97,7 @@ def add_limits(parser):
         "--time-limit",
         type=number,
         metavar="SECONDS",
-        help="write a checkpoint and exit 75 after so many seconds",
+        help="write a checkpoint and exit 75 after this many seconds",
     )
 
 
@@ -108,7 +108,7 @@ def limits(args):
 
 
 def check_new(args, *paths):
-    """Refuse before the work what exists or cannot be written."""
+    """Refuse, before the work, what exists or cannot be written."""
     for path in paths:
         if path is not None:
             check_writable(path)
@@ -117,7 +117,7 @@ def check_new(args, *paths):
 
 
 def check_outputs(args, default, *checkpoints):
-    """Refuse before any work what could not be written after it; returns the result's path."""
+    """Refuse, before any work, what could not be written after it; returns the result's path."""
 
     out = args.out or Path(default)
     paths = [out] + ([args.plot] if args.plot is not None else [])

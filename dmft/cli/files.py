@@ -21,7 +21,7 @@ from .solve import summary
 
 FORMATS = ("dmft-run", "dmft-checkpoint", "dmft-scan")
 FEW = 8  # values of an axis that are printed
-FLAGS = (  # arguments in messages of dmft.scan_plot, and how the command line has them
+FLAGS = (  # arguments in messages of dmft.scan_plot, and how the command line writes them
     (r"select=\{'(\w+)': '?([^'}]*)'?\}", r"--select \1=\2"),
     (r"select\['(\w+)'\]", r"--select \1"),
     (r"^select:", "--select:"),
@@ -40,7 +40,7 @@ def add_info(commands):
     p = commands.add_parser(
         "info",
         help="say what is in a file",
-        description="Say what is in a result file, a checkpoint or a gathered scan.",
+        description="Show what is in a result file, a checkpoint or a gathered scan.",
         epilog="examples: dmft info run.h5; dmft info DIR/gathered.h5 --json",
     )
     p.add_argument("file", type=Path)
@@ -120,7 +120,7 @@ def command_info(args):
 
 
 def format_of(path):
-    """Format of a file of ours."""
+    """Format of one of our files."""
     if path.is_dir():
         gathered = path / "gathered.h5"
         raise UsageError(f"{path} is a directory: give {gathered} (dmft scan gather {path} writes it)")
@@ -129,7 +129,7 @@ def format_of(path):
 
 
 def info_of_scan(args):
-    """Say what is in a gathered scan."""
+    """Show what is in a gathered scan."""
     data = scan_summary(args.file)
     if args.json:
         print(json.dumps(data))
@@ -175,7 +175,7 @@ def values_of(dataset):
 
 
 def values_text(axis):
-    """Values of an axis, of many their number and range."""
+    """Values of an axis; of many, their number and range."""
     texts = [v if isinstance(v, str) else f"{v:.6g}" for v in axis["values"]]
     return f"{len(texts)} values, {texts[0]} ... {texts[-1]}" if len(texts) > FEW else ", ".join(texts)
 
@@ -195,7 +195,7 @@ def command_plot(args):
 
 
 def check_kind(args, kinds):
-    """The kinds of a scan are others than those of a result."""
+    """The kinds of a scan differ from those of a result."""
     if args.kind not in (None, *kinds):
         raise UsageError(f"--kind {args.kind!r} is not allowed: choose one of {', '.join(kinds)}")
 

@@ -101,7 +101,7 @@ def add_dynamics(parser, dynamics):
     group = parser.add_argument_group("dynamics")
     group.add_argument("--dynamics", choices=dynamics, help="default: langevin; gradient-descent for phase-retrieval")
     group.add_argument("--temperature", type=number, help="bath temperature; default 1, of discrete dynamics 0")
-    group.add_argument("--learning-rate", type=number, help="of every discrete dynamics but amp")
+    group.add_argument("--learning-rate", type=number, help="of every discrete dynamics except amp")
     group.add_argument(
         "--momentum", type=momentum, help="of heavy-ball and nesterov; nesterov also: lambda, default t/(t+3)"
     )
@@ -109,7 +109,7 @@ def add_dynamics(parser, dynamics):
         "--batch-fraction", type=number, help="of stochastic-gradient-descent: share of the measurements in a batch"
     )
     group.add_argument(
-        "--persistence-time", type=number, help="of stochastic-gradient-descent: life of a batch in physical time"
+        "--persistence-time", type=number, help="of stochastic-gradient-descent: lifetime of a batch in physical time"
     )
     group.add_argument(
         "--nesterov", action="store_true", default=None, help="look-ahead gradients of stochastic-gradient-descent"
@@ -161,7 +161,7 @@ def add_integrator(parser):
     group.add_argument("--seed", type=int, help="sampled-paths: default 0")
     group.add_argument("--rank-tol", type=number, help="sampled-paths: part of a gradient that opens a direction")
     group.add_argument("--max-rank", type=int, help="sampled-paths: number of directions there is memory for")
-    group.add_argument("--response-paths", type=int, help="sampled-paths: compute R from so many paths")
+    group.add_argument("--response-paths", type=int, help="sampled-paths: compute R from this many paths")
     group.add_argument(
         "--keep-paths", action="store_true", default=None, help="sampled-paths: write all paths to the file"
     )
@@ -221,7 +221,7 @@ def set_constraint(model, args):
 
 
 def choose_kind(table, flag, default):
-    """Kind of a table: the flag, which makes a table of another kind void, or what it says."""
+    """Kind of a table: the flag, which makes a table of another kind void, or what the table says."""
     if flag is not None and flag != table.get("kind", default):
         table.clear()
     if flag is not None:
@@ -265,7 +265,7 @@ def solve_spec(args):
 
 
 def keep_integrator_of(table, model, dynamics):
-    """Drop what a file says of the integrators of other models and dynamics."""
+    """Drop what a file says about the integrators of other models and dynamics."""
     family = None if model is None or dynamics is None else family_of(model, dynamics)
     mine = [] if family is None else solvers(family)
     if not mine:

@@ -90,10 +90,10 @@ def add_runner(parser):
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--workers", type=int, metavar="K", help="processes; default: the cores, 1 with --task")
     parser.add_argument(
-        "--time-limit", type=number, metavar="SECONDS", help="write checkpoints and exit 75 after so many seconds"
+        "--time-limit", type=number, metavar="SECONDS", help="write checkpoints and exit 75 after this many seconds"
     )
     parser.add_argument(
-        "--checkpoint-every", type=number, metavar="SECONDS", help="of a long point, between checkpoints; default 300"
+        "--checkpoint-every", type=number, metavar="SECONDS", help="between checkpoints of a long point; default 300"
     )
     parser.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no messages")
@@ -142,7 +142,7 @@ def add_slurm(kinds):
     p.add_argument("--tasks", type=int, required=True, metavar="N", help="elements of the array")
     p.add_argument("--time", required=True, metavar="HH:MM:SS", help="limit of one task")
     p.add_argument(
-        "--signal-before", type=int, default=120, metavar="SECONDS", help="checkpoints so long before it; default 120"
+        "--signal-before", type=int, default=120, metavar="SECONDS", help="time left for checkpoints; default 120"
     )
     for name, text in (("partition", ""), ("account", ""), ("memory", ", e.g. 4G"), ("qos", "")):
         p.add_argument(f"--{name}", metavar=name.upper(), help=f"as sbatch has it{text}")
@@ -157,7 +157,7 @@ def add_slurm(kinds):
 
 
 def quantity(seconds):
-    """A time one can read."""
+    """A readable time."""
     for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.2g} {unit}"

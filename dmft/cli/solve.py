@@ -59,7 +59,7 @@ def add_solve(commands):
     add_output(p, "dmft-run.h5")
     p.add_argument("--checkpoint", type=Path, metavar="FILE", help="write checkpoints to this file")
     add_limits(p)
-    p.add_argument("--dry-run", action="store_true", help="print steps, memory and a time estimate, do nothing")
+    p.add_argument("--dry-run", action="store_true", help="print steps, memory and a time estimate; do nothing")
     p.set_defaults(run=command_solve)
 
 
@@ -93,7 +93,7 @@ def add_simulate(commands):
     p.add_argument("--records", type=int, default=101, help="recorded times or iterations, default 101")
     p.add_argument("--seed", type=int, default=0, help="default 0")
     p.add_argument("--workers", type=int, default=1, help="samples at the same time, default 1")
-    p.add_argument("--eigenvalues", type=int, default=0, help="phase-retrieval: so many lowest of the Hessian")
+    p.add_argument("--eigenvalues", type=int, default=0, help="phase-retrieval: how many of the Hessian, lowest first")
     p.add_argument(
         "--success-overlap", type=number, default=0.99, help="phase-retrieval: |m| that counts as found, default 0.99"
     )

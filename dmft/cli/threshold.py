@@ -43,7 +43,7 @@ MEANING = (
     "A fit gives the critical value with three numbers about its error. Interval: what the scatter of the points "
     "about the power law allows (95 %), not how far the law itself is off. Drift: how far the value moves without the "
     "farther half of the points. m0 drift (with three m0 or more): how far it has moved from the larger m0 to the two "
-    "smallest; what smaller m0 would still change has usually this sign and this order. A drift larger than the "
+    "smallest; the change that smaller m0 would still bring usually has this sign and order. A drift larger than the "
     "half-width of the interval is reported as not converged: the true value is then probably outside the interval."
 )
 
@@ -132,7 +132,7 @@ def add_fit(kinds):
         help="where the escape times of a gathered scan diverge",
         description="Fit the divergence of the escape times of a gathered scan along one axis, for every value of the "
         "others; where there are several m0, of the growth times. What is zipped with the axis makes groups if "
-        "each of its values stands at two or more points. " + MEANING + " Exit code 1 if nothing can be fitted.",
+        "each of its values occurs at two or more points. " + MEANING + " Exit code 1 if nothing can be fitted.",
         epilog="example: dmft threshold fit DIR/gathered.h5 --axis delta2 --scale log",
     )
     p.add_argument("file", type=Path, metavar="GATHERED.h5")

@@ -157,7 +157,7 @@ persistence_time=1.0)
 
     @property
     def looks_ahead(self) -> bool:  # type: ignore[override]
-        """Whether the gradient is taken at another point than the iterate."""
+        """Whether the gradient is taken at a point other than the iterate."""
         return self.nesterov and self.momentum > 0
 
     def inertia(self, steps: int) -> np.ndarray:

@@ -17,7 +17,7 @@ class AMP(Dynamics):
 
         B^t = -grad H(x^t) - V_t Q''(c_t) x^{t-1},   x^{t+1} = V_{t+1} B^t,
 
-    where the second term removes what x^{t-1} has left of itself in the gradient (Onsager), and
+    where the second term removes the trace that x^{t-1} has left in the gradient (Onsager), and
 
         bayes:  V_{t+1} = 1 / (1 + Q'(q_t)), the posterior mean with a Gaussian (or spherical) prior
         ml:     V_{t+1} = sqrt(N) / |B^t|, maximum likelihood on the sphere |x^t|^2 = N

@@ -68,7 +68,7 @@ class Constant(Schedule):
 class Exponential(Schedule):
     """Schedule f(t) = 1 + amplitude exp(-t/tau): the annealing of arXiv:1812.09066.
 
-    (It tends to 1: a temperature, hardly a learning rate.)
+    (It tends to 1, so it suits a temperature rather than a learning rate.)
     """
 
     amplitude: float

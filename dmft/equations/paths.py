@@ -59,7 +59,7 @@ class PathEquations(Equations):
 
     @property
     def looks_ahead(self):
-        """Whether the gradient is taken at another point than the iterate."""
+        """Whether the gradient is taken at a point other than the iterate."""
         return self.discrete and self.dynamics.looks_ahead
 
     @property
@@ -103,7 +103,7 @@ class PathEquations(Equations):
         return self.dynamics.batches(steps, size, rng) if self._batched else None
 
     def observables(self, x, loss):
-        """What a point and its mean loss tell, by name."""
+        """What follows from a point and its mean loss, by name."""
         m, q = float(x[0]), float(x @ x)
         penalty = self.constraint.energy(q) if self.constraint.soft else 0.0
         out = {"m": m, "energy": self.alpha * loss + penalty, "squared_norm": q, "train_loss": loss}

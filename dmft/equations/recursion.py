@@ -26,7 +26,7 @@ class RecursionEquations(Equations):
         a_t, b_t, alpha_t and the variance of the force noise.
     time : (steps + 1,) float64 or None
     looks_ahead : bool
-        Whether the gradient is taken at another point than the iterate.
+        Whether the gradient is taken at a point other than the iterate.
     """
 
     coefficients: Mapping[int, float]

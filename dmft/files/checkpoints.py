@@ -10,7 +10,7 @@ from .provenance import release
 
 
 def previous(path):
-    """Name of the generation before."""
+    """Name of the previous generation."""
     return Path(f"{path}.1")
 
 
@@ -20,7 +20,7 @@ def generations(path):
 
 
 def write_checkpoint(path, spec, state):
-    """Write a checkpoint atomically and keep the one before as ``path`` + ".1"."""
+    """Write a checkpoint atomically and keep the previous one as ``path`` + ".1"."""
     path = Path(path)
     fresh = Path(f"{path}.new")
     with atomic(fresh, overwrite=True, size=_state_size(state)) as f:

@@ -50,7 +50,7 @@ def atomic(path, overwrite, size=0):
             image = f.id.get_file_image()
         write_bytes(path, image)
         return
-    if shutil.disk_usage(path.absolute().parent).free < size / 3:  # compression may save so much
+    if shutil.disk_usage(path.absolute().parent).free < size / 3:  # compression may save that much
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for about {size} bytes", str(path))
     with replacing(path) as name, h5py.File(name, "w") as f:
         yield f
@@ -72,7 +72,7 @@ def make_scale(f, name, values, note=None):
 
 
 def attach(f, dataset, dims, note):
-    """Say over which dimensions a dataset is and what it holds."""
+    """Label a dataset with its dimensions and with what it holds."""
     for axis, dim in enumerate(dims):
         dataset.dims[axis].attach_scale(f[dim])
     dataset.attrs["long_name"] = note

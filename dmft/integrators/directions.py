@@ -16,12 +16,12 @@ MINIMAL_TOL = 1e-12  # below it directions are made of rounding errors
 DEPENDENT = 1e-3  # relative squared distance from the span of the eps at which a force counts as half inside
 NEGLIGIBLE = 1e-4  # second corrections of a force that are left out, relative to rank_tol
 LARGEST_FIELD = 1e4  # |h| of a path beyond which a run has diverged
-RUNAWAY_SHARE = 0.5  # of one path in |f|^2 beyond which, at
-UNSTABLE = 4.0  # this step times l'/h (the limit of every method is at most 2 + 2 beta), it runs away
+RUNAWAY_SHARE = 0.5  # share of one path in |f|^2 above which it runs away, if the
+UNSTABLE = 4.0  # step times l'/h (the limit of every method is at most 2 + 2 beta) is above this
 
 
 class Gradient(NamedTuple):
-    """What one sweep over the paths tells of a point.
+    """What one sweep over the paths tells about a point.
 
     ``vector`` are the coefficients of the data gradient on the open directions; ``loss`` is the mean loss
     there and ``other_loss`` that at the other point (the same where there is none); ``curvature`` are the
@@ -66,8 +66,8 @@ class Paths:
     def gradient(self, point, other=None, weight=None, step=0.0, t=0):
         """The data gradient at a point (coefficients on the directions), which may open one.
 
-        ``other`` is a second point where the loss is wanted, ``weight`` that of the measurements in the
-        gradient, ``step`` the one that will be made (a path may be unstable at it), ``t`` the time for messages.
+        ``other`` is a second point where the loss is needed, ``weight`` that of the measurements in the
+        gradient, ``step`` the one that will be taken (a path may be unstable at it), ``t`` the time for messages.
         """
         kernel, n = self.kernel, self.n
         if weight is not None:
@@ -96,7 +96,7 @@ class Paths:
         return Gradient(vector, loss, other_loss, kernel.curvature[:n])
 
     def noise_direction(self, t=0):
-        """Open a direction that no gradient knows; its index."""
+        """Open a direction that no gradient has; its index."""
         self._add(np.zeros(self.rank), 0.0, 0.0, t)
         return self.rank + 1
 

@@ -1,7 +1,7 @@
 """LogTime: the two-time equations with steps that grow with t, so that the cost grows like log t.
 
-The row (C(t, .), R(t, .)) at one time t obeys equations in t' whose integrals run over known rows, but
-for the newest interval (R is the left and the right inverse of d/dt + mu - Sigma):
+The row (C(t, .), R(t, .)) at one time t obeys equations in t' whose integrals run over known rows, except
+in the newest interval (R is the left and the right inverse of d/dt + mu - Sigma):
 
     dR(t,t')/dt' =  mu(t') R(t,t') - int_t'^t R(t,s) Sigma(s,t') ds,                             R(t,t) = 1
     dC(t,t')/dt' = -mu(t') C(t,t') + 2T R(t,t') + int_0^t' Sigma(t',s) C(t,s) ds
@@ -56,13 +56,13 @@ class LogTime(Integrator):
 
     The cost grows like log t: p = 3 without signal takes 3 s to t = 10^4 and 12 s to 10^7 on one core.  A pilot
     run with a larger tolerance, larger steps and fewer nodes (about half of the work) comes first; its
-    difference to the run gives the errors.
+    difference from the run gives the errors.
 
     Parameters
     ----------
     rtol : float
-        Tolerance: relative error of m, absolute error of C, R, mu and energy, all of them as they are at
-        moderate times; what later times add is in the estimated errors.
+        Tolerance: relative error of m, absolute error of C, R, mu and energy, all of them at
+        moderate times; what later times add is included in the estimated errors.
     threads : int
         Threads of the kernel (one in a forked child process, where OpenMP cannot be used again).
     pilot : bool
@@ -438,7 +438,7 @@ class Pass:
         return min(4.0 * self.settings.max_step, 0.4) * (self.t[-1] - te + width)
 
     def _give_up(self, why, suspect=0):
-        """Fail, without the last ``suspect`` rows: errors had grown in them before the step told."""
+        """Fail, without the last ``suspect`` rows: errors had grown in them before the step showed it."""
         end = float(self.t[-1])
         self.known = len(self.t) - min(suspect, len(self.t) // 2)
         for values in (self.rows, *self.values.values()):
@@ -485,7 +485,7 @@ class Pass:
     def _watch_escape(self):
         """An event once dm/dt has fallen to half of its maximum: its time and width de (2/rate of a logistic).
 
-        Slow rises, of a width comparable to the time, are none.
+        Slow rises, of a width comparable to the time, do not count.
         """
         t, m = self.t, np.abs(self.values["m"])
         begin = int(np.searchsorted(t, sum(self.events[-1]))) if self.events else 0
@@ -704,7 +704,7 @@ class System:
         return max(abs(m), SMALLEST_OVERLAP * float(np.abs(self.run.values["m"]).max()), 1e-300)
 
     def error(self):
-        """Error of the interpolation in the newest interval, from the difference to the extrapolated row.
+        """Error of the interpolation in the newest interval, from the difference from the extrapolated row.
 
         Both errors are the same derivative in u times products of distances in u, known for the steps
         actually taken.  Also sets ``mu_sign``, the sign of the difference in mu where that dominates.

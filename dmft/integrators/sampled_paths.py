@@ -48,7 +48,7 @@ class SampledPaths(Integrator):
     Parameters
     ----------
     paths : int
-        Paths per scramble, at least 64; best a power of 2.
+        Paths per scramble, at least 64; preferably a power of 2.
     scrambles : int
         Independent runs; 1 gives no standard errors, and fewer than 8 uncertain ones.
     seed : int
@@ -65,7 +65,7 @@ class SampledPaths(Integrator):
         Time step of gradient flow; default: 1 over the largest eigenvalue of the Hessian at the start.
     response_paths : int
         Paths per scramble from which the response R is computed; 0 for none.  Work: (number of steps)^3 / 3
-        flops per path; a few thousand paths in total do.
+        flops per path; a few thousand paths in total are enough.
     keep_paths : bool
         Keep all paths for ``Solution.laws``, in the solution and its file.
 
@@ -262,7 +262,7 @@ class PathsRun(Run):
         raise SolverError(str(self._error), time=float(self.t[-1])) from self._error.__cause__
 
     def _warnings(self):
-        """Of a path that carried much of a gradient."""
+        """One about a path that carried much of a gradient, or none."""
         share, t = self._largest_share()
         if share <= LARGE_SHARE:
             return []

@@ -151,7 +151,7 @@ class Iterations:
 
 
 class Flow(Iterations):
-    """One scramble of gradient flow: the midpoint rule of step ``dt``, on the sphere brought back to it.
+    """One scramble of gradient flow: the midpoint rule of step ``dt``, returned to the sphere if there is one.
 
     Errors are of order dt^2, with an expansion in powers of dt.
     """

@@ -192,7 +192,7 @@ class UniformRun(Run):
         self.stage = 0
         self.seconds = 0.0
         self.solver = None
-        self.max_rate = 2.0**integrator.order  # convergence under halving that is believed at most
+        self.max_rate = 2.0**integrator.order  # the fastest convergence under halving that is believed
         self._aim(integrator.dt or _first_step(equations, t_max, integrator.rtol))
 
     # --- stages ------------------------------------------------------------------------
@@ -254,7 +254,7 @@ class UniformRun(Run):
         eq = self.equations
         beta = eq.inverse_temperature(nodes, self.t_max)
         self._check_memory(len(nodes) - 1)
-        self.solver = None  # free the stage before
+        self.solver = None  # free the previous stage
         self.stage += 1
         threads = usable_threads(self.integrator.threads)
         self.solver = PanelSolver(
@@ -362,7 +362,7 @@ class UniformRun(Run):
         return math.log2(min(max(min(rates, default=self.max_rate), 2.0), self.max_rate))
 
     def _estimate(self):
-        """Errors of the result from its difference to the stage before."""
+        """Errors of the result from its difference from the previous stage."""
         fine = self.stages[-1].difference
         if fine is None:
             return None
@@ -476,9 +476,9 @@ class UniformRun(Run):
 
 
 class Summary:
-    """A finished stage: scalars, some rows of C and R, and the difference to the stage before.
+    """A finished stage: scalars, some rows of C and R, and the difference from the previous stage.
 
-    ``difference`` holds the largest deviation at common times from the stage before, whose step
+    ``difference`` holds the largest deviation at common times from the previous stage, whose step
     is twice or half as large; None for the first stage.
     """
 

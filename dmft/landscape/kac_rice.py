@@ -19,7 +19,7 @@ Hessian spectra of ``PhaseRetrieval`` (``spectrum``, ``alpha_bbp``, ...) are tho
 
 Q, Q', Q'' without an argument are those at 1.  Below ``omega = (1 - m^2) Q''/Q'``,
 ``sigma = Q'(m) / sqrt(Q')`` (0 without a signal), and s in (0, 1] stands for y = s + 1/s >= 2;
-``1 - s`` is carried beside s because it is small near marginality.
+``1 - s`` is carried alongside s because it is small near marginality.
 """
 
 import math

@@ -38,7 +38,7 @@ class Sphere(Constraint):
     Parameters
     ----------
     method : str
-        How a discrete dynamics comes back to the sphere after the step to u:
+        How a discrete dynamics returns to the sphere after the step to u:
         ``"normalize"``, x = u / |u| sqrt(N); or ``"lagrange"``, x = u - theta z along the point
         z at which the gradient was taken, |x|^2 = N (for heavy ball the second-order scheme of
         the constrained massive dynamics).  Normalising also shortens the step: it divides learning

@@ -17,12 +17,12 @@ class PhaseRetrieval(Model):
         L(w) = sum_mu l(h_mu, y_mu),   h = w.x/sqrt(d),   y = w*.x/sqrt(d) + sqrt(noise) xi
 
     over n = alpha d measurements x of independent standard normal components, |w*|^2 = d.  The loss
-    l is a sum, not a mean, and even in y for phase retrieval; any other loss makes it the learning of
+    l is a sum, not a mean, and even in y for phase retrieval; with any other loss it is the learning of
     another Gaussian single-index model.  Start: w_0 = m0 w* + sqrt(1 - m0^2) w_perp.
 
     Sources: Sarao Mannelli et al., "Complex Dynamics in Simple Neural Networks" (arXiv:2006.06997);
     Mignacco, Urbani, Zdeborova, "Stochasticity helps to navigate rough landscapes" (arXiv:2103.04902).
-    State evolution (``dmft.amp``) sees |y| only and does not depend on the loss: Barbier et al.
+    State evolution (``dmft.amp``) sees only |y| and does not depend on the loss: Barbier et al.
     (arXiv:1708.03395).
 
     Parameters

@@ -40,7 +40,7 @@ def _single(solution):
 
 
 def _round(times):
-    """Times with two significant digits, for labels one can read."""
+    """Times with two significant digits, for readable labels."""
     return np.unique([float(f"{t:.2g}") for t in times])
 
 

@@ -44,7 +44,7 @@ DESCENTS = ("langevin", "gradient-flow", "underdamped-langevin", "gradient-desce
 
 UNKNOWN = ("model.kind", "model.constraint.kind", "dynamics.kind", "dynamics.annealing")  # scans without a closed form
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")  # told apart by everyone
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")  # for the colour-blind too
 GREY = "0.3"
 MARKERS = "osDPp*h"
 LINE_STYLES = ("-", "--", "-.", ":")
@@ -56,7 +56,7 @@ ENDINGS = {
     "_error": "{}, estimated error",
 }
 COLUMNS = 3  # of panels
-FEW = 5  # values of an axis that are its ticks
+FEW = 5  # values of an axis up to which each has a tick
 LABELLED = 10  # lines a legend can tell apart; from there on a colour bar
 
 
@@ -126,7 +126,7 @@ def _at_one_event(scan, name):
 
 
 def _squeezed(scan, dims, room):
-    """The scan without single-valued axes, as many as are too many."""
+    """The scan without as many of its single-valued axes as are too many."""
     single = [dim for dim in dims if scan.sizes[dim] == 1]
     return scan.isel(dict.fromkeys(single[: max(len(dims) - room, 0)], 0))
 
@@ -158,7 +158,7 @@ def _plan(scan):
 
 @lru_cache(maxsize=4)
 def _parsed(text):
-    """The plan, looked at often: it has every value of every axis."""
+    """The plan, kept because it is needed often and holds every value of every axis."""
     return json.loads(text)
 
 
@@ -299,7 +299,7 @@ def _event(scan):
 
 
 def _never(scan, name):
-    """Name of an infinite value: how long was waited, if it is the same everywhere."""
+    """Name of an infinite value: how long the runs waited, if that is the same everywhere."""
     if name != "escape_time":
         return "infinite"
     discrete, run = _run(scan)
@@ -326,7 +326,7 @@ def _dress(axes, which, axis):
 
 
 def _plain_ticks(axis, low, high):
-    """Plain numbers on a logarithmic axis where one can read them, powers of ten elsewhere."""
+    """Plain numbers on a logarithmic axis where they are readable, powers of ten elsewhere."""
     from matplotlib.ticker import LogFormatter, LogLocator
 
     if low > 1e-3 and high < 1e4:
@@ -501,7 +501,7 @@ def _critical_line(scan, label, x, y):
 
 
 def _closed(scan):
-    """What closed forms are called; beside simulations, that they are no theory of finite N."""
+    """How closed forms are labelled: with N = infinity beside simulations, as they are no theory of finite N."""
     return r"closed form ($N = \infty$)" if "simulation" in _plan(scan) else "closed form"
 
 
@@ -511,7 +511,7 @@ def _closed(scan):
 def heat_map(scan, name=None, *, select=None, lines=True):
     """A variable in the plane of two axes of a scan.
 
-    Cells are as wide as the spacing of the values, on a logarithmic axis where these are spaced so.  Escape
+    Cells are as wide as the spacing of the values; logarithmically spaced ones have a logarithmic axis.  Escape
     times have logarithmic colours; where nothing escaped the plane is hatched.  Missing points are grey, failed
     ones have a cross.  In a plane with Delta_2 of the spiked matrix-tensor model the closed-form threshold of
     the dynamics is drawn on top: that of ``dmft.thresholds`` for gradient flow (and momentum) at temperature 0,
@@ -535,7 +535,7 @@ def heat_map(scan, name=None, *, select=None, lines=True):
     Raises
     ------
     TypeError, ValueError
-        If it is no gathered scan, or the axes left are not two; the message names them.
+        If it is not a gathered scan, or the axes left are not two; the message names them.
 
     Examples
     --------
@@ -678,7 +678,7 @@ def along(scan, name=None, *, axis=None, select=None):
 
     Standard errors are bars, infinite values (nothing escaped) open triangles at the top edge, failed points
     crosses at the bottom edge.  Against Delta_2 of the spiked matrix-tensor model the closed-form thresholds
-    (see `heat_map`) are vertical lines.  Of several events the first is shown if lines of each find no place.
+    (see `heat_map`) are vertical lines.  Of several events the first is shown if there is no room for lines of each.
     Where there are several scans, simulations are points and the others lines.
 
     Parameters
@@ -688,7 +688,7 @@ def along(scan, name=None, *, axis=None, select=None):
     name : str, optional
         Variable; ``"escape_time"`` if there is one, else ``"m_final"``.
     axis : str, optional
-        Horizontal axis, also one that was zipped with another; by default the first of the scan.
+        Horizontal axis, possibly one that was zipped with another; by default the first of the scan.
     select : mapping, optional
         ``{axis: value}``, the nearest value of every further axis; also ``"dynamics"``, ``"event"``, ``"t"``.
 
@@ -699,7 +699,7 @@ def along(scan, name=None, *, axis=None, select=None):
     Raises
     ------
     TypeError, ValueError
-        If it is no gathered scan, or too many axes are left; the message names them.
+        If it is not a gathered scan, or too many axes are left; the message names them.
 
     Examples
     --------
@@ -760,7 +760,7 @@ def curves(scan, name="m", *, axis=None, select=None, log_t=False):
     Parameters
     ----------
     scan : xarray.Dataset or mapping
-        From ``dmft.gather``; the plan asked for curves.  Several with the same axes as ``{label: scan}``, theory and
+        From ``dmft.gather``; its plan must ask for curves.  Several with the same axes as ``{label: scan}``, theory and
         simulation.
     name : str
         Scalar, e.g. ``"m"`` or ``"energy"``.
@@ -778,7 +778,7 @@ def curves(scan, name="m", *, axis=None, select=None, log_t=False):
     Raises
     ------
     TypeError, ValueError
-        If it is no gathered scan, it has no such curves or too many axes are left; the message names them.
+        If it is not a gathered scan, has no such curves, or too many axes are left; the message names them.
 
     Examples
     --------
@@ -1104,7 +1104,7 @@ class _Curves:
             handles["failed"] = Line2D([], [], color=GREY, lw=1.6, ls=":")
 
     def dress(self, axes, groups, colours, handles):
-        """The axis of time, as long as the longest."""
+        """The axis of time, as long as the longest curve."""
         lines = [line for lines in groups for line in lines]
         t = np.unique(np.concatenate([scan["t"].values for _, scan in lines]))
         if self.log_t:
@@ -1195,7 +1195,7 @@ def make(scan, kind=None, *, name=None, select=(), axis=None, log_t=False):
 
 
 def _choice(text):
-    """(axis, value) of 'axis=value'; a value that is no number is a word."""
+    """(axis, value) of 'axis=value'; a value that is not a number is a word."""
     name, separator, value = text.partition("=")
     if not (name and separator and value):
         raise ValueError(f"select: {text!r} is not of the form AXIS=VALUE, e.g. m0=1e-4")

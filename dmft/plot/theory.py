@@ -23,7 +23,7 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
     """Every line of ``dmft.thresholds`` in the plane (Delta_p, 1/Delta_2).
 
     Shaded are the regions where no estimate is better than chance (impossible), where a good one
-    exists that Bayes-optimal AMP does not find (hard), and where it finds the best (easy).
+    exists that Bayes-optimal AMP does not find (hard), and where it finds the best one (easy).
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def free_entropy(models):
 def escape(fit, name="parameter"):
     """Escape times (with several m0: growth times) against the distance from the critical value, with their fit.
 
-    An arrow shows by how much, and where to, smaller m0 have moved the critical value (``m0_drift``).
+    An arrow shows by how much, and in which direction, smaller m0 have moved the critical value (``m0_drift``).
 
     Parameters
     ----------

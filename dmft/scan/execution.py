@@ -32,7 +32,7 @@ CRASHES = 3  # deaths of a worker process after which the point it computed alon
 OUTSTANDING = 1000  # points that an executor has at a time
 POLL = 0.2  # seconds
 PATIENCE = 5.0  # between looks at points that other runners hold
-LONGEST_TIMER = 1e8  # seconds that the system takes
+LONGEST_TIMER = 1e8  # seconds, the most that the system accepts
 
 
 @dataclass
@@ -108,7 +108,7 @@ class Watch(Signals):
 
 
 class Alarm:
-    """While active, a watch is told when the time is up; a timer that was set before goes on afterwards."""
+    """While active, a watch is told when the time is up; a timer that was set before continues afterwards."""
 
     def __init__(self, watch, seconds):
         self.watch, self.seconds = watch, seconds
@@ -132,7 +132,7 @@ class Alarm:
 
 
 _watch = None  # that of this process, if it is a runner or one of its workers
-_busy = False  # whether this worker process computes a point
+_busy = False  # whether this worker process is computing a point
 
 
 @cache
@@ -194,7 +194,7 @@ os.register_at_fork(after_in_child=_forked)
 
 
 def start_worker(stop):
-    """First call in a worker process: the end of the pipe ``stop`` asks it to stop."""
+    """First call in a worker process, which stops when the other end of the pipe ``stop`` asks it to or closes."""
     global _watch
     _watch = Watch()
     _watch.__enter__()
@@ -225,7 +225,7 @@ def in_worker(work, i):
 
 
 class Pool:
-    """Worker processes; one that dies costs the attempt at its point only."""
+    """Worker processes; one that dies costs only the attempt at its point."""
 
     def __init__(self, workers):
         if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -279,7 +279,7 @@ class Pool:
                     running[self.executor.submit(in_worker, work, source[0])] = source[0]
                     source.popleft()
             except BrokenProcessPool:
-                if not running:  # otherwise the futures tell
+                if not running:  # otherwise the futures report it
                     self.start()
             done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
             broken = [running[f] for f in done if isinstance(f.exception(), BrokenProcessPool)]
@@ -347,7 +347,7 @@ def on_executor(executor):
 
 
 def is_done(future):
-    """Whether a result is there; of a future that cannot tell it is waited for."""
+    """Whether a result is there; a future that cannot tell is waited for."""
     return getattr(future, "done", lambda: True)()
 
 
@@ -363,7 +363,7 @@ def any_ready(futures, stopping):
 
 
 def cancel(futures):
-    """Take back what has not begun."""
+    """Cancel what has not begun."""
     for future in futures:
         getattr(future, "cancel", bool)()
 
@@ -400,7 +400,7 @@ def run(
     update=False,
     progress=None,
 ):
-    """``Scan.run``, which says what the arguments are."""
+    """``Scan.run``, which explains the arguments."""
     began = time.monotonic()
     share = _check_share(workers, executor, tasks, task, of)
     limits = {"time_limit": time_limit, "every": every}
@@ -604,7 +604,7 @@ class Share:
         return run(scan, store.directory, task=task, of=of, **options)
 
     def checkpoint(self, *args):
-        """Called by submitit before a job ends too early: the share is submitted again and goes on."""
+        """Called by submitit before a job ends too early: the share is submitted again and continues."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, *args)

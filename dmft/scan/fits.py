@@ -9,7 +9,7 @@ from ..thresholds.divergence import checked_law, escape_fit
 def escape_fits(scan, axis, *, exponent=None, scale="linear"):
     """Where the escape times of a gathered scan diverge along one axis, for every value of the others.
 
-    A parameter zipped with ``axis`` (or with ``m0``) is one of the others if every value of it stands at two or more
+    A parameter zipped with ``axis`` (or with ``m0``) is one of the others if each of its values occurs at two or more
     points, as in 25 pairs of five ``deltap`` with five ``delta2`` each.  Otherwise it is ignored: a ``t_max`` that
     grows with the axis says nothing about an escape.
 
@@ -68,7 +68,7 @@ def _others(times, axis, names):
 
 
 def _repeats(values):
-    """Whether every value stands at two or more points."""
+    """Whether every value occurs at two or more points."""
     return bool((np.unique(values, return_counts=True)[1] > 1).all())
 
 

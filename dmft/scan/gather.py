@@ -26,7 +26,7 @@ NOTES = {
     "event": "scalar and level of the event",
     "dynamics": "dynamics",
 }
-UNTIL_FAILURE = ("seconds", "t_final")  # what is said of a failed point
+UNTIL_FAILURE = ("seconds", "t_final")  # what is reported of a failed point
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Gathered:
         with atomic(path, overwrite, size) as f:
             f.attrs.update(self.attrs)
             beside = [name for name, (dim, _) in self.coords.items() if name != dim]
-            if beside:  # zipped axes: coordinates too, as the CF conventions say it
+            if beside:  # zipped axes: coordinates too, in the form of the CF conventions
                 f.attrs["coordinates"] = " ".join(beside)
             for name, (dim, values) in self.coords.items():
                 if name == dim:
@@ -87,7 +87,7 @@ def _note(name):
 
 
 def _flags():
-    """What the numbers of ``status`` mean, as the CF conventions say it."""
+    """What the numbers of ``status`` mean, in the form of the CF conventions."""
     return {"flag_values": np.array(list(STATUS.values()), dtype="i1"), "flag_meanings": " ".join(STATUS)}
 
 
@@ -203,7 +203,7 @@ class Columns:
             self._array(self.curves, name, (self.times,))[points] = table.curves[rows, column]
 
     def _places(self, ids):
-        """(rows, points): every row of ``ids`` with every point of that identity, for a plan may have equal points."""
+        """(rows, points): every row of ``ids`` with every point of that identity, as a plan may have equal points."""
         first, end = (np.searchsorted(self.sorted, ids, side) for side in ("left", "right"))
         count = end - first
         rows = np.repeat(np.arange(len(ids)), count)

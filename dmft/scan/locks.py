@@ -10,7 +10,7 @@ import os
 import threading
 from collections import Counter
 
-PRESENCE, PLAN, POINTS = 0, 1, 2  # bytes: shared by all runners; for who writes the plan; from here on, the points
+PRESENCE, PLAN, POINTS = 0, 1, 2  # bytes: shared by all runners; for whoever writes the plan; from here on, the points
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # e.g. a network file system without locks
 
 _files = {}  # open while the process holds a lock: closing one would drop them all
@@ -40,13 +40,13 @@ class Locks:
     def _file(self):
         file = _files.get(self.path)
         if file is None or not self.path.exists() or not os.path.samestat(os.fstat(file), self.path.stat()):
-            if file is not None:  # the directory was made anew
+            if file is not None:  # the directory was made again
                 os.close(file)
             file = _files[self.path] = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         return file
 
     def _lock(self, kind, byte):
-        """Lock a byte or not: True, False if another process has it, None where the file system has no locks."""
+        """Try to lock a byte: True, False if another process has it, None where the file system has no locks."""
         try:
             fcntl.lockf(self._file(), kind, 1, byte)
         except OSError as error:
@@ -58,7 +58,7 @@ class Locks:
         return True
 
     def _release(self, byte):
-        """One thread less holds a byte; the file is closed after the last one."""
+        """One thread fewer holds a byte; the file is closed after the last one."""
         key = (self.path, byte)
         _held[key] -= 1
         if not _held[key]:
@@ -84,7 +84,7 @@ class Locks:
                 raise
 
     def leave(self):
-        """One thread less is present."""
+        """One thread fewer is present."""
         with _guard:
             self._release(PRESENCE)
 

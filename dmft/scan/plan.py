@@ -24,7 +24,7 @@ from .points import Kept, canonical, make_point
 MAX_POINTS = 1_000_000
 TABLES = ("model", "dynamics", "initial", "integrator", "run", "simulation", "scan")
 SETTINGS = ("zip", "curves", "observables", "solutions")
-CACHED = 4096  # different tables of one kind that are built once only
+CACHED = 4096  # different tables of one kind, up to which each is built only once
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def toml(data):
 
 
 def toml_key(key):
-    """A key, quoted where TOML wants it."""
+    """A key, quoted where TOML requires it."""
     return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else toml(str(key))
 
 
@@ -295,7 +295,7 @@ class Plan:
         return table | self.plan.get("integrator", {})
 
     def _takes(self, entry, table):
-        """Whether the table [integrator] is one of a dynamics."""
+        """Whether the table [integrator] suits a dynamics."""
         model, dynamics = MODELS.get(self.plan["model"].get("kind")), DYNAMICS.get(entry.get("kind"))
         family = None if model is None or dynamics is None else family_of(model, dynamics)
         if family is None:
@@ -410,7 +410,7 @@ class Plan:
         return make_point(lambda name, build: self._section(name, label, place, build), self.simulated, self.kept)
 
     def check(self, meter=None):
-        """Look at every point.
+        """Check every point.
 
         Returns
         -------

@@ -38,7 +38,7 @@ class PointStoppedError(Exception):
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a solution: times of the curves, names of scalars, and whether the whole."""
+    """What is kept of a solution: times of the curves, names of scalars, and whether all of it."""
 
     curves: tuple | None = None
     observables: tuple | None = None
@@ -98,7 +98,7 @@ def canonical(data):
 
 @dataclass
 class Part:
-    """A table of a point: what is made of it, and its canonical JSON."""
+    """A table of a point: what is built from it, and its canonical JSON."""
 
     value: object
     text: str
@@ -323,7 +323,7 @@ class SolvePoint(Point):
         return cost["seconds"], cost["bytes"]
 
     def solution(self, path, every, time_limit):
-        """Solve, or go on from the checkpoint of an earlier attempt."""
+        """Solve, or continue from the checkpoint of an earlier attempt."""
         if any(file.exists() for file in generations(path)):
             with contextlib.suppress(FileFormatError):
                 return resume(path, every=every, time_limit=time_limit, at_end=False, progress=False)

@@ -33,7 +33,7 @@ class Scan(Plan):
     over : dict
         Axes: ``{"delta2": values}`` with a list, an array or ``{"start", "stop", "num", "scale"}``, scale
         "linear" (default) or "log".  Any parameter of model, constraint, dynamics, integrator, simulation, and
-        m0, t_max, steps; ``"model.noise"`` or ``"integrator.rtol"`` where a name alone says too little.
+        m0, t_max, steps; ``"model.noise"`` or ``"integrator.rtol"`` where the name alone is ambiguous.
     zip : list of lists of str, optional
         Axes that advance together; otherwise axes form a product.
     t_max, steps, m0, start, integrator, save_at, events
@@ -62,7 +62,7 @@ class Scan(Plan):
     Raises
     ------
     TypeError, ValueError
-        In one line, for what makes no sense; single points are looked at by ``check``.
+        In one line, for what makes no sense; single points are checked by ``check``.
 
     Examples
     --------
@@ -148,7 +148,7 @@ class Scan(Plan):
         """Compute the points that are not finished, longest first.
 
         Ctrl-C, SIGTERM, SIGUSR1 and the time limit stop it (see ``ScanStatus.stopped``); points that are being
-        solved write checkpoints, and the same call continues.  A point has one thread of BLAS, and a process
+        solved write checkpoints, and the same call continues.  A point uses one thread of BLAS, and a process
         computes one point at a time.
 
         Parameters
@@ -156,11 +156,11 @@ class Scan(Plan):
         directory : str or Path
             Made if it does not exist.
         workers : int, optional
-            Worker processes, default the cores this process may use, 1 with ``task``; 1: no other process.
+            Worker processes; default: the cores this process may use, or 1 with ``task``.  1: no other process.
         executor : optional
             Anything with ``submit(f, *args).result()``, in place of workers; it must see the same directory.
         tasks : int, optional
-            With ``executor``: so many submissions, a share of the points each, instead of one per point.
+            With ``executor``: this many submissions, a share of the points each, instead of one per point.
         task, of : int, optional
             Compute only share number ``task`` (from 0) of ``of``.
         time_limit : float
@@ -187,7 +187,7 @@ class Scan(Plan):
         OSError
             If files cannot be written; what is finished is safe.
         ScanError
-            If worker processes do not start, or somebody replaces the plan meanwhile.
+            If worker processes do not start, or the plan is replaced meanwhile.
         """
         options = {"tasks": tasks, "task": task, "of": of, "time_limit": time_limit, "every": every}
         options |= {"workers": workers, "executor": executor, "retry": retry, "update": update, "progress": progress}

@@ -13,7 +13,7 @@ TEMPLATE = """#!/bin/bash
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=1
 #SBATCH --time={time}
-# so many seconds before the limit every point that is being solved writes a checkpoint
+# this many seconds before the limit every point that is being solved writes a checkpoint
 #SBATCH --signal=USR1@{before}
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -83,7 +83,7 @@ def script(scan, directory, *, tasks, time, before=120, path=None, options=None,
     options : dict of str
         Further options of sbatch: ``{"partition": "long", "mem": "4G"}``.
     setup : str
-        Lines of shell run before, ``"module load python"``.
+        Shell commands to run first, e.g. ``"module load python"``.
 
     Returns
     -------

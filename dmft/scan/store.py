@@ -22,7 +22,7 @@ from ..files.provenance import release
 from .locks import Locks
 from .plan import Plan
 
-PACK = 1000  # single files that are put into one
+PACK = 1000  # single files that are packed into one
 STATUS = {"missing": 0, "finished": 1, "event": 2, "failed": 3}
 TEXTS = ("message", "parameters", "info")
 FINISHED, FAILED, PACKED = ".h5", ".failed.h5", ".pack.h5"
@@ -102,7 +102,7 @@ class Table:
         return Table(*columns, self.curve_names, self.curves[chosen])
 
     def image(self):
-        """The bytes of an HDF5 file of it."""
+        """The bytes of an HDF5 file with this table."""
         with file_in_memory() as f:
             f.attrs["format"] = "dmft-points"
             f.attrs["dmft_schema"] = SCHEMA
@@ -132,7 +132,7 @@ class Store:
         self.directory = Path(directory)
         self.points = self.directory / "points"
         self.locks = Locks(self.directory / "lock")
-        self.packs = {}  # what was read of packs, which never change: {name: (ids, status)}
+        self.packs = {}  # what was read from packs, which never change: {name: (ids, status)}
         self.packed = ((), *NOBODY)  # names of the packs, ids of all finished and all failed points in them
 
     # --- places
@@ -226,7 +226,7 @@ class Store:
 
     @contextlib.contextmanager
     def present(self):
-        """Be known as one who writes here; the first one removes what killed ones left."""
+        """Be registered as one that writes here; the first one removes what killed ones left behind."""
         self.locks.enter(self._sweep)
         try:
             yield
@@ -238,7 +238,7 @@ class Store:
         return self.locks.claim(int(name[:15], 16))
 
     def _sweep(self):
-        """Remove what killed runners of this node left: temporary files, checkpoints of finished points."""
+        """Remove what killed runners of this node left behind: temporary files, checkpoints of finished points."""
         for folder in (self.directory, self.points, self.directory / "checkpoints", self.directory / "solutions"):
             for file in folder.glob(f".*.{platform.node()}.*.tmp"):
                 file.unlink(missing_ok=True)
@@ -250,7 +250,7 @@ class Store:
     # --- outcomes
 
     def _names(self, suffix):
-        """Names of the files in points/ that end so."""
+        """Names of the files in points/ with this ending."""
         names = [n for n in os.listdir(self.points) if n.endswith(suffix) and not n.startswith(".")]
         return [n for n in names if suffix != FINISHED or not n.endswith((FAILED, PACKED))]
 
@@ -315,7 +315,7 @@ class Store:
                 (self.points / name).unlink(missing_ok=True)
 
     def tables(self, suffixes=(FAILED, FINISHED)):
-        """Outcomes as tables, older ones of a point before newer ones: those in packs and in files that end so."""
+        """Outcomes as tables, older ones of a point before newer ones: those in packs and in files with this ending."""
         singles = [name for suffix in suffixes for name in self._names(suffix)]
         read = set()
         for name in sorted(self._names(PACKED), key=lambda name: (self.points / name).stat().st_mtime_ns):

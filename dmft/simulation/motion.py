@@ -280,7 +280,7 @@ def batches(dynamics: StochasticGradientDescent, model, start, steps) -> Motion:
 
 
 def _iterated(rule, dynamics, model, steps):
-    # one step more than is made: mu and the gradient of the last iterate belong to it
+    # one step more than is taken: mu and the gradient of the last iterate belong to it
     inertia, lookahead, rate, noise, time = schedules(dynamics, steps)
     names = ["gradient_norm", *iterate_scalars(dynamics.looks_ahead, time is not None)]
     schedule = (rate, inertia, lookahead, noise)

@@ -147,7 +147,7 @@ def planned(
 
 
 def _default_dt(model, t_max, stiffness):
-    """A step that resolves penalty and losses too."""
+    """A step that also resolves the penalty and the losses."""
     limits = [DEFAULT_DT, t_max]
     if model.constraint.soft and model.constraint.strength > 0:
         limits.append(0.1 / model.constraint.strength)
@@ -191,12 +191,12 @@ def simulate(
 
     Discrete dynamics are iterated exactly.  Langevin and gradient flow use Strang splitting
     (diffusion, midpoint drift, diffusion), massive Langevin dynamics BAOAB, both of weak order 2 in
-    ``dt`` and on the hard sphere exactly on it.  A random initial velocity has its exact norm and is
+    ``dt``; on the hard sphere they stay exactly on it.  A random initial velocity has its exact norm and is
     orthogonal to the start and to the signal.
 
     ``PhaseRetrieval`` has d = N weights, n = round(alpha N) measurements and the energy per N
     (n/N) train_loss + penalty.  Every step reads its matrix X of n x N numbers once (gradient flow and Langevin
-    twice), which is the time it takes.
+    twice), which sets the time it takes.
 
     Parameters
     ----------
@@ -215,16 +215,16 @@ def simulate(
     start : Overlap, optional
         In place of ``m0``.
     records : int
-        Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most so many; the
+        Number of recorded times, evenly from 0 to t_max.  Discrete dynamics: at most this many; the
         recorded iterations are the multiples of the smallest possible stride, and the last one.
     seed : int
     workers : int
         Samples that run at the same time.
     success_overlap : float
-        PhaseRetrieval only: the overlap |m|/|x| from which on a sample counts as a success.
+        PhaseRetrieval only: the overlap |m|/|x| from which a sample counts as a success.
     eigenvalues : int
         PhaseRetrieval only: number of the lowest eigenvalues of the Hessian that are computed at every
-        recorded time, 0 for none.  Of dense matrices, N x N, whose assembly takes 2 n N^2 operations and whose
+        recorded time, 0 for none.  The matrices are dense, N x N; their assembly takes 2 n N^2 operations and their
         diagonalisation 4/3 N^3: use few ``records``.
 
     Returns
@@ -250,7 +250,7 @@ def simulate(
     MemoryError
         If the couplings do not fit.
     SolverError
-        If values overflow, or a step of ``Sphere("lagrange")`` cannot come back to the sphere.
+        If values overflow, or a step of ``Sphere("lagrange")`` cannot return to the sphere.
 
     Examples
     --------

@@ -18,7 +18,7 @@ class Law:
     h_star : (n,) array_like
         Signal w*.x/sqrt(d).
     y : (n,) array_like, optional
-        Labels; default ``h_star``, which is right without noise only.
+        Labels; default ``h_star``, which is right only without noise.
     weights : (n,) array_like, optional
         At least 0, scaled here to sum 1; default uniform.  Points of weight 0 belong to the support of the law:
         they bound the curvature from below and do nothing else.

@@ -16,6 +16,8 @@ Sources: arXiv:1812.09066 (Bayes-optimal AMP, phase diagram, Langevin line), arX
 arXiv:2102.11755 (soft sphere).
 """
 
+import inspect
+
 import numpy as np
 
 from .. import _check
@@ -43,6 +45,33 @@ __all__ = [
 # of deltap: 1/deltap must stay away from overflow; no tensor and a weaker one than 1/LARGEST are the same in doubles
 SMALLEST, LARGEST = 1e-300, 1e290
 TILTED = (0.1, 1e6)  # deltap where minima tilted to m < 0 can matter for p = 3; beyond: a shift below 1e-12
+
+
+# Docstrings: what is the same for all lines is written once
+
+_COMMON = {
+    "{p}": """\
+p : int
+    Order of the tensor, 3 to 63.""",
+    "{deltap}": """\
+deltap : float or array_like
+    Noise of the tensor, positive (above 1e-300), or ``inf``.""",
+    "{raises}": """\
+Raises
+------
+TypeError, ValueError
+    For a wrong type or a value out of range; the message names the parameter.""",
+}
+
+
+def _common(function):
+    """Replace {p}, {deltap} and {raises} in the docstring by the texts above."""
+    if function.__doc__:  # none under python -OO
+        text = inspect.cleandoc(function.__doc__)
+        for place, common in _COMMON.items():
+            text = text.replace(place, common)
+        function.__doc__ = text
+    return function
 
 
 # Arguments and root finding
@@ -118,6 +147,7 @@ def _artanh_excess(x):
 # Bayes-optimal estimation: fixed points m on kappa = g(m) = 1/(1-m) - m^(p-2)/Delta_p
 
 
+@_common
 def amp(p, deltap):
     """Delta_2 below which Bayes-optimal AMP from an uninformative start finds a positive overlap.
 
@@ -128,20 +158,15 @@ def amp(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         1, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -152,6 +177,7 @@ def amp(p, deltap):
     return _line(lambda p, d: np.ones_like(d), p, deltap)
 
 
+@_common
 def first_order_end(p):
     """End of the first-order transition of the Bayes-optimal overlap: (Delta_p, Delta_2, m).
 
@@ -163,18 +189,14 @@ def first_order_end(p):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
+    {p}
 
     Returns
     -------
     tuple of float
         ``(deltap, delta2, m)``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a bad p.
+    {raises}
 
     Examples
     --------
@@ -188,6 +210,7 @@ def first_order_end(p):
     return delta2 * m ** (p - 3), delta2, m
 
 
+@_common
 def pure_tensor_upper_spinodal(p):
     """Delta_p below which the tensor alone (Delta_2 = inf) has a fixed point with positive overlap.
 
@@ -199,17 +222,13 @@ def pure_tensor_upper_spinodal(p):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
+    {p}
 
     Returns
     -------
     float
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a bad p.
+    {raises}
 
     Examples
     --------
@@ -221,6 +240,7 @@ def pure_tensor_upper_spinodal(p):
     return ((p - 2) / (p - 1)) ** (p - 2) / (p - 1)
 
 
+@_common
 def pure_tensor_information_theoretic(p):
     """Delta_p below which the tensor alone (Delta_2 = inf) determines the signal.
 
@@ -231,17 +251,13 @@ def pure_tensor_information_theoretic(p):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
+    {p}
 
     Returns
     -------
     float
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a bad p.
+    {raises}
 
     Examples
     --------
@@ -279,6 +295,7 @@ def _amp_high(p, d):
     return np.where(d < end, (p - 2) * (1 - m) ** 2 / (p - 2 - (p - 1) * m), 1.0)
 
 
+@_common
 def amp_high(p, deltap):
     """Delta_2 below which Bayes-optimal AMP from an uninformative start reaches the high overlap.
 
@@ -291,20 +308,15 @@ def amp_high(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         Critical Delta_2, at most 1, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -323,6 +335,7 @@ def _upper_spinodal(p, d):
     return np.where(d < end, (p - 2) * u * u * _inverse(opening), 1.0)
 
 
+@_common
 def upper_spinodal(p, deltap):
     """Delta_2 below which a fixed point of high overlap exists in Bayes-optimal estimation.
 
@@ -335,20 +348,15 @@ def upper_spinodal(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         Critical Delta_2, ``inf`` included, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -404,6 +412,7 @@ def _information_theoretic(p, d):
     return out
 
 
+@_common
 def information_theoretic(p, deltap):
     """Delta_2 below which the high overlap is the Bayes-optimal one.
 
@@ -416,20 +425,15 @@ def information_theoretic(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         Critical Delta_2, ``inf`` included, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -448,6 +452,7 @@ def _marginal(a, d):
     return 2 / (1 + np.sqrt(1 + 4 * a / d))
 
 
+@_common
 def ml_amp(p, deltap):
     """Delta_2 below which maximum-likelihood AMP from an uninformative start finds the signal.
 
@@ -458,20 +463,15 @@ def ml_amp(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         Critical Delta_2 in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -518,6 +518,7 @@ def _ml_upper_spinodal(p, d):
     return np.maximum(_inverse(kappa), _marginal(1, d))
 
 
+@_common
 def ml_upper_spinodal(p, deltap):
     """Largest Delta_2 at which maximum-likelihood AMP has a fixed point with positive overlap.
 
@@ -530,20 +531,15 @@ def ml_upper_spinodal(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         Critical Delta_2, ``inf`` included, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -572,6 +568,7 @@ def _ml_replicon(p, d):
     return _inverse(np.where(d > pure_tensor_upper_spinodal(p), kappa, 0.0))
 
 
+@_common
 def ml_replicon(p, deltap):
     """Delta_2 below which maximum-likelihood AMP converges to its stable fixed point.
 
@@ -584,20 +581,15 @@ def ml_replicon(p, deltap):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     float or ndarray
         Critical Delta_2, ``inf`` included, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -633,6 +625,7 @@ def _soft_high_order(p, d, rho):
     return np.where(opening(np.full_like(d, top - 1)) >= 0, 1 / (1 + excess), 0.0)
 
 
+@_common
 def gradient_flow(p, deltap, strength=np.inf):
     """Delta_2 below which gradient flow leaves the marginal states towards the signal.
 
@@ -656,10 +649,8 @@ def gradient_flow(p, deltap, strength=np.inf):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
     strength : float
         Of the soft sphere, positive; ``inf`` is the hard sphere.
 
@@ -668,10 +659,7 @@ def gradient_flow(p, deltap, strength=np.inf):
     float or ndarray
         Critical Delta_2, 0 included for a soft sphere, in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -715,6 +703,7 @@ def _langevin(p, d, temperature):
     return _bisect(lambda x: _langevin_excess(p, d, temperature, x), low * (1 - 1e-12), high)
 
 
+@_common
 def langevin(p, deltap, temperature=1.0):
     """Delta_2 below which Langevin dynamics leaves its glassy states towards the signal.
 
@@ -733,10 +722,8 @@ def langevin(p, deltap, temperature=1.0):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
     temperature : float
         T >= 0.
 
@@ -745,10 +732,7 @@ def langevin(p, deltap, temperature=1.0):
     float or ndarray
         Critical Delta_2 in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -761,6 +745,7 @@ def langevin(p, deltap, temperature=1.0):
     return _line(lambda p, d: _langevin(p, d, temperature), p, deltap, limit)
 
 
+@_common
 def langevin_reentrance(p):
     """Delta_p below which Langevin dynamics at T = 1 is trapped at some Delta_2 < 1.
 
@@ -772,17 +757,13 @@ def langevin_reentrance(p):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
+    {p}
 
     Returns
     -------
     float
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a bad p.
+    {raises}
 
     Examples
     --------
@@ -835,6 +816,7 @@ def _intervals(start, end, restart):
     return [(float(start), float(end)), (float(restart), np.inf)]
 
 
+@_common
 def langevin_trapped(p, deltap, temperature=1.0):
     """Intervals of Delta_2 in which Langevin dynamics from m_0 -> 0 stays trapped.
 
@@ -848,10 +830,8 @@ def langevin_trapped(p, deltap, temperature=1.0):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
     temperature : float
         T >= 0.
 
@@ -860,10 +840,7 @@ def langevin_trapped(p, deltap, temperature=1.0):
     list
         Of ``(low, high)``, ascending; for arrays a list of such lists, nested as the array.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -966,6 +943,7 @@ def _trivialization(p, d, all_m):
     return 1 / (1 + excess)
 
 
+@_common
 def trivialization(p, deltap, all_m=False):
     """Delta_2 below which no exponentially numerous minima of the loss are left.
 
@@ -990,10 +968,8 @@ def trivialization(p, deltap, all_m=False):
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
     all_m : bool
         Negative overlaps too.
 
@@ -1002,10 +978,7 @@ def trivialization(p, deltap, all_m=False):
     float or ndarray
         Critical Delta_2 in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------
@@ -1031,25 +1004,21 @@ _LINES = (
 )
 
 
+@_common
 def lines(p, deltap):
     """All critical lines, by the name of the function that gives them (hard sphere, T = 1, m >= 0).
 
     Parameters
     ----------
-    p : int
-        Order of the tensor, 3 to 63.
-    deltap : float or array_like
-        Noise of the tensor, positive (above 1e-300), or ``inf``.
+    {p}
+    {deltap}
 
     Returns
     -------
     dict
         ``{name: Delta_2}``, each a float or an array in the shape of ``deltap``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        For a wrong type or a value out of range; the message names the parameter.
+    {raises}
 
     Examples
     --------

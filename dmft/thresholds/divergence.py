@@ -13,7 +13,7 @@ from ..solution import Crossing
 from .search import Interrupted, Runs
 
 CONFIDENCE = 0.95
-LEAST_GROWTH = 3.0  # of the fitted times over the data, below it nothing is seen to diverge
+LEAST_GROWTH = 3.0  # of the fitted times over the data; below this nothing is seen to diverge
 LEAST_ORDER = 0.7  # rank correlation of x and time: the times grow towards one side
 EXPONENTS = (0.1, 10.0)
 # log of the distances of x_c from the last point that are tried, over the length covered by the points
@@ -54,7 +54,7 @@ class EscapeFit:
         the law, which holds close to x_c only.  ``inf`` if the nearer points alone do not show a divergence.
     m0_drift : float or None
         Change of x_c when the second and third smallest m0 are replaced by the two smallest; None without enough
-        points of three m0.  What smaller m0 would still change has usually this sign, and this order.
+        points of three m0.  The change that smaller m0 would still bring usually has this sign and order.
     exponent : float
     exponent_interval : tuple
     amplitude : float
@@ -62,7 +62,7 @@ class EscapeFit:
         Of the residuals of log t.
     points : int
     scale : str
-        "linear", or "log": of x - value, log(x/value) is meant.
+        "linear", or "log": x - value then stands for log(x/value).
     x_fitted, time_fitted : ndarray
         The points of the fit: escape times, or with several m0 the times in which the overlap grows by a factor e.
     x, escape_time, m0 : ndarray
@@ -147,9 +147,9 @@ def escape_threshold(
     model, dynamics, over, t_max, steps, integrator, event, seed, progress
         As for ``threshold``.
     values : array_like
-        Values of the parameter, at least 5 (4 with ``exponent``), all but few on the side where the event occurs.
+        Values of the parameter, at least 5 (4 with ``exponent``), all but a few on the side where the event occurs.
     m0 : float or array_like
-        Initial overlap, positive; several, every value is solved with each of them.
+        Initial overlap, positive; if there are several, every value is solved with each of them.
     exponent, scale
         As for ``escape_fit``.
 
@@ -255,20 +255,20 @@ def _time_or_nan(runs, x, m0):
 def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
     """Critical value x_c where escape times diverge: least squares of log t for t = A |x - x_c|^(-nu).
 
-    The way of arXiv:1812.09066 and arXiv:1907.08226.  On which side x_c lies is where the times grow.  The interval of
-    x_c is that of the profile likelihood (F quantile), for the law is far from linear in x_c.
+    As in arXiv:1812.09066 and arXiv:1907.08226.  x_c lies on the side towards which the times grow.  The interval of
+    x_c is that of the profile likelihood (F quantile), because the law is far from linear in x_c.
 
-    With several m0 not the escape times are fitted but dt/d ln(1/m0), the times in which the overlap grows by a factor
-    e, taken at each x between the two smallest m0: as t = [ln(1/m0) + c(x)] / rate(x), these times know neither m0 nor
-    the level of the event, and diverge closer to the threshold of m0 -> 0.  What is left is the age of the system: the
+    With several m0 the fit is to dt/d ln(1/m0) and not to the escape times: the times in which m grows by a factor
+    e, taken at each x between the two smallest m0: as t = [ln(1/m0) + c(x)] / rate(x), these depend neither on m0 nor
+    on the event's level, and diverge closer to the threshold of m0 -> 0.  What is left is the age of the system: the
     rate falls slowly with time, so choose m0 as small as can be afforded, and points close to x_c.
 
     The law holds close to x_c and for m0 -> 0 only, and x_c usually comes out too far away from the points, with an
     exponent that is too large.  For p = 3 and points from 0.75 to 0.95 of the closed form: by 10 to 20 % from one m0,
     4 to 8 % from 1e-8 and 1e-12, and on a logarithmic scale, where the law holds further, 3 to 5 %, which is the age of
-    the system.  A good fit says little about it, the less so if some of the points lie beyond the threshold, where
-    times are finite at finite m0: mind ``drift`` and ``m0_drift``.  An essential singularity, exp(B / (x_c - x)), is
-    not told from a power law: it passes as one with a large exponent, and x_c too near.
+    the system.  A good fit says little about it, even less if some of the points lie beyond the threshold, where
+    times are finite at finite m0: watch ``drift`` and ``m0_drift``.  An essential singularity, exp(B / (x_c - x)), is
+    not distinguished from a power law: it passes as one with a large exponent, and x_c too near.
 
     Parameters
     ----------
@@ -393,7 +393,7 @@ def _side(x, t, exponent):
 
 
 def _rank_correlation(a, b):
-    """Correlation of the ranks, equal values of equal rank."""
+    """Correlation of the ranks; equal values have equal rank."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     ranks = [np.unique(values, return_inverse=True)[1] for values in (a, b)]

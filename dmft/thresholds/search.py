@@ -18,7 +18,7 @@ from ..equations import check_pair
 from ..errors import SolverError
 from ..solution import Crossing
 
-SIGN_BLIND = (None, "quartic", "normalized")  # losses (None: landscapes) that know x* up to its sign: m = 0 stays
+SIGN_BLIND = (None, "quartic", "normalized")  # losses (None: landscapes) that know x* only up to its sign: m = 0 stays
 
 
 class Interrupted(KeyboardInterrupt):
@@ -113,11 +113,11 @@ def threshold(
     t_max, steps, m0, integrator
         As for ``solve``.
     event : Crossing
-        What counts as success; its first occurrence ends a run.  A start beyond the level is no crossing.
+        What counts as success; its first occurrence ends a run.  A start beyond the level is not a crossing.
     width : float, optional
         Width of the last bracket, at most; default a thousandth of that of the first.
     seed : int, optional
-        Of sampled paths, the same for every value, which makes the outcome a function of the parameter.
+        Seed of the sampled paths, the same for every value, so that the outcome is a function of the parameter.
     progress : None, bool or callable, optional
         As for ``solve``.
 
@@ -128,7 +128,7 @@ def threshold(
     Raises
     ------
     TypeError, ValueError
-        For wrong arguments, and if both ends of the bracket end alike: the message says how.
+        For wrong arguments, and if the outcome is the same at both ends of the bracket: the message says which.
     SolverError
         If a run fails; the message names the value.
     KeyboardInterrupt
@@ -277,7 +277,7 @@ class Runs:
             )
         except SolverError as error:
             raise SolverError(f"{self.over} = {x!r}: {error}", error.time, error.partial) from error
-        if sol.status == "interrupted":  # solve has taken the Ctrl-C, which ends all runs
+        if sol.status == "interrupted":  # solve has caught the Ctrl-C, which ends all runs
             raise KeyboardInterrupt
         return sol.events[0].time if sol.events else math.inf
 
