@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from paths_oracles import kernel_solution, linear_regression, linear_regression_flow, marchenko_pastur, simulated
+from oracles.paths import kernel_solution, linear_regression, linear_regression_flow, marchenko_pastur, simulated
 
 import dmft
 from dmft.dynamics import Piecewise

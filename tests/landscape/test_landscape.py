@@ -699,7 +699,7 @@ def test_finite_n_density_approaches_the_complexity(model, m, y, rare):
 
 
 def test_conventions_page():
-    page = Path(__file__).parents[1] / "docs" / "conventions.md"
+    page = Path(__file__).parents[2] / "docs" / "conventions.md"
     result = doctest.testfile(str(page), module_relative=False)
     assert result.failed == 0 and result.attempted > 5
 

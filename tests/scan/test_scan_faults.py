@@ -1,8 +1,6 @@
 """Scans under faults: kills, full and read-only disks, several runners, points that fail, signals, bad plans."""
 
 import contextlib
-import importlib.util
-import io
 import json
 import os
 import signal
@@ -14,14 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scans import computing, done, gathered, inside, kills, scan, status
 
 import dmft
 from dmft.cli import main
-
-KILLS = Path(__file__).parents[1] / "benchmarks" / "scan_kills.py"
-_spec = importlib.util.spec_from_file_location("scan_kills", KILLS)
-kills = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(kills)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are watched through /proc")
 
@@ -53,38 +47,6 @@ def write(name="plan.toml", **tables):
     path = Path(name).absolute()
     path.write_text(text(**tables))
     return path
-
-
-def scan(*argv, **kwargs):
-    """``dmft scan ...`` as a process."""
-    argv = [sys.executable, "-m", "dmft", "scan", *map(str, argv)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=300, **kwargs)
-
-
-def done(*argv, code=0):
-    """``scan`` that must end with the exit code; what it answers to --json, if it was asked."""
-    run = scan(*argv)
-    assert run.returncode == code, run.stderr
-    return json.loads(run.stdout) if "--json" in argv else run
-
-
-def inside(*argv, code=0):
-    """As ``done`` in this process and with one worker, for points that cost nothing."""
-    argv = [*map(str, argv), *(["--workers", "1"] if argv[0] in ("run", "retry") else [])]
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert main(["scan", *argv]) == code, err.getvalue()
-    return json.loads(out.getvalue()) if "--json" in argv else None
-
-
-def status(folder):
-    return inside("status", folder, "--json")
-
-
-def gathered(folder):
-    """Path of the gathered file."""
-    inside("gather", folder)
-    return Path(folder, "gathered.h5")
 
 
 def undisturbed(plan, folder="undisturbed", code=0, workers=2):
@@ -142,15 +104,6 @@ def test_many_kills():
     assert sum(rounds.solving.values()) > 50
 
 
-def busy(process, seconds):
-    """Wait until a process or one of its descendants has computed for so long: it is inside a solve then."""
-    while process.poll() is None:
-        if kills.busiest(process.pid) > seconds:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"the process ended before with {process.returncode}: {process.communicate()}")
-
-
 LONG = {
     "model": 'kind = "spiked-matrix-tensor"\np = 3\ndeltap = 1.0',
     "integrator": "dt = 0.01",
@@ -172,9 +125,9 @@ def long_scan(tmp_path_factory):
 def test_a_killed_worker_costs_at_most_its_point(long_scan):
     plan, reference = long_scan
     process = kills.start("run", plan, "scan", "--workers", 2, "--quiet", log=subprocess.PIPE)
-    busy(process, 1.0)
+    computing(process, "scan")
     os.kill(kills.workers(process.pid)[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode in (0, 2, 3), output
     assert b"Traceback" not in output
     done("run", plan, "scan", "--workers", 2, "--retry", "--quiet")
@@ -202,14 +155,14 @@ def test_a_signal_stops_with_checkpoints(name, group, argv, long_scan):
     plan, reference = long_scan
     argv = ("run", plan, "scan", *argv, "--quiet")
     process = kills.start(*argv, log=subprocess.PIPE)
-    busy(process, 1.0)
+    computing(process, "scan")
     family = kills.descendants(process.pid)
     send = os.killpg if group else os.kill
     send(process.pid, getattr(signal, name))
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)  # ends with the last process
     assert process.returncode == (130 if name == "SIGINT" else 75), output
     assert b"Traceback" not in output
-    assert kills.leave(family, 3.0)[1] == []
+    assert kills.leave(family, 10.0)[1] == []
     assert [path for path in Path("scan/checkpoints").iterdir() if not path.name.startswith(".")]
     answer = status("scan")
     assert (answer["points"], answer["failed"]) == (2, 0) and answer["missing"] == 2 - answer["finished"] > 0
@@ -222,7 +175,7 @@ def test_time_limits_shorter_than_a_point(long_scan):
     plan, reference = long_scan
     argv = ("run", plan, "scan", "--workers", "1", "--quiet")
     codes = []
-    while codes[-1:] != [0] and len(codes) < 30:  # only the checkpoints make progress
+    while codes[-1:] != [0] and len(codes) < 100:  # only the checkpoints make progress
         codes.append(scan(*argv, "--task", "0", "--of", "2", "--time-limit", "1.2").returncode)
     assert 75 in codes and set(codes) == {75, 0}
     answer = done(*argv, "--json")
@@ -454,9 +407,9 @@ def test_tasks_are_a_partition():
 def test_survivor_of_two_runners(long_scan):
     plan, reference = long_scan
     first, second = (kills.start("run", plan, "scan", "--workers", 1, "--quiet", log=subprocess.PIPE) for _ in range(2))
-    busy(first, 1.0)
+    computing(first, "scan")
     first.kill()
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=120)
     first.communicate()
     assert second.returncode == 0, output
     done("run", plan, "scan", "--workers", 1, "--quiet")
@@ -693,10 +646,10 @@ def check_refusal(plan, words, capsys):
     for argv in (["plan"], ["run"], ["slurm"]):
         argv += ["plan.toml"] if argv == ["plan"] else ["plan.toml", "scan"]
         argv += ["--tasks", "1", "--time", "1:00:00"] if argv[0] == "slurm" else []
-        began = time.monotonic()
+        began = time.process_time()
         code, err = here(capsys, *argv)
         refused((code, err.replace(",000", "000")), *words)
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
     assert [path.name for path in Path().iterdir()] == ["plan.toml"]
 
 

@@ -492,3 +492,24 @@ def test_massive_and_soft_dynamics_at_larger_size(name, constraint):
     model = dmft.SpikedMatrixTensor(**PAPER, constraint=constraint)
     dt = 0.01 if constraint is SOFT else 0.02
     check_scores(compare(model, PENALISED[name], 0.2, n=300, samples=24, dt=dt, t_max=3.0), rms=2.8, largest=4.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"N": 2}, ValueError, "N = 2"),
+        ({"N": None}, ValueError, "t_max and N must be given"),
+        ({"N": 10**5}, MemoryError, "needs [0-9]+ bytes for the couplings"),
+        ({"samples": 1}, ValueError, "samples = 1"),
+        ({"dt": 2.0}, ValueError, "dt = 2.0"),
+        ({"records": 1}, ValueError, "records = 1"),
+        ({"seed": -1}, ValueError, "seed = -1"),
+        ({"workers": 0}, ValueError, "workers = 0"),
+        ({"m0": 2}, ValueError, "m0 = 2.0"),
+        ({"dynamics": dmft.Langevin(1.0, dmft.Annealing({4: 2.0}))}, ValueError, "order 4 is not a channel"),
+    ],
+)
+def test_bad_arguments(change, error, text):
+    kwargs = {"t_max": 1.0, "N": 10, "dynamics": dmft.Langevin(), **change}
+    with pytest.raises(error, match=text):
+        dmft.simulate(dmft.SpikedMatrixTensor(3, 0.5, 1.0), **kwargs)
