@@ -1,5 +1,7 @@
 """LogTime: its twin, exact solutions, the uniform grid, escapes, dense output, checkpoints, refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 from scipy.special import ive
@@ -289,17 +291,28 @@ def test_dense_output_on_rows_and_refusals():
         kept(6.0, 2.0)
 
 
-@pytest.mark.parametrize("steps", [40, 100, 170])
-def test_restore_is_bit_equal(steps):
-    args = (planted(0.5), LANGEVIN, 60.0, 1e-2)
-    run = started(*args)
-    for _ in range(steps):
+ESCAPE = (planted(0.5), LANGEVIN, 60.0, 1e-2)
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """(a finished run, {steps: its state after so many})."""
+    run, states = started(*ESCAPE), {}
+    for steps in range(1, 171):
         run.advance()
-    assert not run.finished
-    other = started(*args)
-    other.restore(run.state())
+        if steps in (40, 100, 170):
+            assert not run.finished
+            states[steps] = copy.deepcopy(run.state())
     while not run.finished:
         run.advance()
+    return run, states
+
+
+@pytest.mark.parametrize("steps", [40, 100, 170])
+def test_restore_is_bit_equal(steps, watched):
+    run, states = watched
+    other = started(*ESCAPE)
+    other.restore(states[steps])
     while not other.finished:
         other.advance()
     np.testing.assert_array_equal(run.t, other.t)

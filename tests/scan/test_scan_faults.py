@@ -337,6 +337,15 @@ MANY = {
 }
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """The plan of many points, and what comes out of it."""
+    folder = tmp_path_factory.mktemp("many")
+    plan = folder / "plan.toml"
+    plan.write_text(text(**MANY))
+    return plan, undisturbed(plan, folder / "scan")
+
+
 def together(commands):
     """Run commands at the same moment; their answers."""
     argv = [sys.executable, "-m", "dmft", "scan"]
@@ -366,14 +375,14 @@ def partition(*sizes):
         pytest.param([(), *partition(2)], id="runner and tasks", marks=pytest.mark.slow),
     ],
 )
-def test_runners_share_the_points(arguments):
-    plan = write(**MANY)
+def test_runners_share_the_points(arguments, many):
+    plan, reference = many
     extra = ("--workers", 1, "--quiet", "--json")
     answers = together([("run", plan, "scan", *extra, *more) for more in arguments])
     assert sum(answer["computed"] for answer in answers) == 24
     answer = done("run", plan, "scan", *extra)
     assert (answer["computed"], answer["finished"]) == (0, 24)
-    assert kills.differences(gathered("scan"), undisturbed(plan)) == []
+    assert kills.differences(gathered("scan"), reference) == []
     assert kills.temporary(Path("scan")) == []
 
 

@@ -495,8 +495,13 @@ def matrix_fit(**change):
     return critical.escape_threshold(**{**kwargs, **change})
 
 
-def test_escape_times_of_the_matrix_are_exact_and_diverge_at_one():
-    fit = matrix_fit()
+@pytest.fixture(scope="module")
+def whole_fit():
+    return matrix_fit()
+
+
+def test_escape_times_of_the_matrix_are_exact_and_diverge_at_one(whole_fit):
+    fit = whole_fit
     for x, t, m0 in zip(fit.x, fit.escape_time, fit.m0, strict=True):
         assert abs(matrix_overlap(t, x, m0) / 1e-2 - 1) < 1e-3
     # the rate is (1 - s)^2 / delta2, s = sqrt(delta2): exponent 2 at 1, but the points are far away
@@ -524,8 +529,8 @@ def test_escape_threshold_passes_on_refusals_with_the_data():
     assert caught.value.x.tolist() == values and np.isfinite(caught.value.escape_time).tolist() == [True] * 3 + [False]
 
 
-def test_interrupt_keeps_the_escape_times(monkeypatch):
-    times = matrix_fit().escape_time
+def test_interrupt_keeps_the_escape_times(whole_fit, monkeypatch):
+    times = whole_fit.escape_time
     interrupt_after(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt) as caught:
         matrix_fit()
