@@ -1,11 +1,11 @@
 import os
 
-# linear algebra has one thread: matrices are small here, and the tests run in several processes
-for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: linear algebra has one thread in each
+    for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import numpy as np
+import pytest
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,7 @@ def write(name="plan.toml", **tables):
     return path
 
 
-def undisturbed(plan, folder="undisturbed", code=0, workers=2):
+def undisturbed(plan, folder="undisturbed", code=0, workers=0):
     """The gathered file of the plan, run without any trouble; without workers in this process."""
     if workers == 0:
         inside("run", plan, folder, "--quiet", code=code)
@@ -178,7 +178,7 @@ def test_time_limits_shorter_than_a_point(long_scan):
     while codes[-1:] != [0] and len(codes) < 100:  # only the checkpoints make progress
         codes.append(scan(*argv, "--task", "0", "--of", "2", "--time-limit", "1.2").returncode)
     assert 75 in codes and set(codes) == {75, 0}
-    answer = done(*argv, "--json")
+    answer = inside(*argv, "--json")
     assert answer["computed"] == 1
     assert kills.differences(gathered("scan"), reference) == []
     assert kills.temporary(Path("scan")) == []
@@ -276,7 +276,7 @@ def test_full_disk(plan, workers, share, disk):
 def test_gather_on_a_full_disk_keeps_the_old_file(disk):
     plan = write(**HEAVY)
     folder = disk.path / "scan"
-    path = undisturbed(plan, folder, workers=0)
+    path = undisturbed(plan, folder)
     before = path.read_bytes()
     filler = disk.fill()
     refused(scan("gather", folder), NO_SPACE)
@@ -380,7 +380,7 @@ def test_runners_share_the_points(arguments, many):
     extra = ("--workers", 1, "--quiet", "--json")
     answers = together([("run", plan, "scan", *extra, *more) for more in arguments])
     assert sum(answer["computed"] for answer in answers) == 24
-    answer = done("run", plan, "scan", *extra)
+    answer = inside("run", plan, "scan", "--quiet", "--json")
     assert (answer["computed"], answer["finished"]) == (0, 24)
     assert kills.differences(gathered("scan"), reference) == []
     assert kills.temporary(Path("scan")) == []
@@ -396,7 +396,7 @@ def test_runners_that_create_the_directory_at_once(attempt):
 
 def test_gather_beside_runners_that_start():
     plan = write(**DESCENT)
-    undisturbed(plan, "scan", workers=0)
+    undisturbed(plan, "scan")
     code = "import sys; from dmft.cli import main; [main(sys.argv[1:]) for _ in range(150)]"
     argv = [sys.executable, "-c", code, "scan", "run", str(plan), "scan", "--workers", "1", "--quiet"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -712,7 +712,7 @@ def test_directories_that_are_no_scans(capsys):
 
 
 def test_gather_keeps_other_files(capsys):
-    undisturbed(write(**DESCENT), "scan", workers=0)
+    undisturbed(write(**DESCENT), "scan")
     Path("other.h5").write_text("precious")
     refused(here(capsys, "gather", "scan", "-o", "other.h5"), "other.h5")
     assert Path("other.h5").read_text() == "precious"
@@ -742,7 +742,7 @@ def test_another_plan(capsys):
     assert files("scan") == before
     answer = inside("run", larger, "scan", "--quiet", "--json", "--update")
     assert (answer["points"], answer["computed"], answer["finished"]) == (4, 2, 4)
-    assert kills.differences(gathered("scan"), undisturbed(larger, workers=0)) == []
+    assert kills.differences(gathered("scan"), undisturbed(larger)) == []
     refused(here(capsys, "run", plan, "scan"), "another plan")
     answer = inside("run", plan, "scan", "--quiet", "--json", "--update")
     assert (answer["points"], answer["computed"], answer["finished"]) == (2, 0, 2)
@@ -753,7 +753,7 @@ def test_update_of_another_model_computes_everything():
     other = write("second.toml", **DESCENT | {"initial": "m0 = 0.2"})
     inside("run", plan, "scan", "--quiet")
     assert inside("run", other, "scan", "--quiet", "--json", "--update")["computed"] == 2
-    assert kills.differences(gathered("scan"), undisturbed(other, workers=0)) == []
+    assert kills.differences(gathered("scan"), undisturbed(other)) == []
 
 
 def test_the_same_plan_in_other_words():

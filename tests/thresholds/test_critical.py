@@ -648,6 +648,21 @@ FIND = ["threshold", "find", "--p", "3", "--deltap", "inf", "--dynamics", "gradi
 FIND += ["--t-max", "10", "--dt", "0.05", "--quiet"]
 
 
+@pytest.fixture
+def remembered(monkeypatch):
+    """Runs with the same arguments are solved once."""
+    original, known = critical.solve, {}
+
+    def solve(*args, **kwargs):
+        key = repr((args, kwargs))
+        if key not in known:
+            known[key] = original(*args, **kwargs)
+        return known[key]
+
+    monkeypatch.setattr(critical, "solve", solve)
+
+
+@pytest.mark.usefixtures("remembered")
 def test_bisection_on_the_command_line(capsys):
     assert main([*FIND, "--bracket", "1.0", "0.3", "--m0", "0.01", "--width", "1e-3", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -661,6 +676,7 @@ def test_bisection_on_the_command_line(capsys):
     assert capsys.readouterr().out.startswith(f"delta2 = {found.value:.8g} +- ")
 
 
+@pytest.mark.usefixtures("remembered")
 def test_divergence_on_the_command_line(capsys, tmp_path):
     values = ["--values", "0.4:0.8:6", "--m0", "1e-2,1e-3", "--event", "m=0.1", "--t-max", "300"]
     find = [*FIND[:-3], *values, "--integrator", "log-time", "--rtol", "1e-4", "--quiet"]
