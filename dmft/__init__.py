@@ -59,7 +59,11 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'dmft' has no attribute {name!r}")
     home = _LATER[name]
-    return importlib.import_module(f"dmft.{name}") if home is None else getattr(importlib.import_module(f"dmft.{home}"), name)
+    return (
+        importlib.import_module(f"dmft.{name}")
+        if home is None
+        else getattr(importlib.import_module(f"dmft.{home}"), name)
+    )
 
 
 def __dir__() -> list[str]:

@@ -46,7 +46,9 @@ class Kind:
         elif "kind" in vars(cls):
             known = cls.kinds.get(cls.kind)
             if known is not None and is_ours(known) and not is_ours(cls):
-                raise TypeError(f"kind = {cls.kind!r} of {cls.__name__} is taken by dmft.{known.__name__}: choose another")
+                raise TypeError(
+                    f"kind = {cls.kind!r} of {cls.__name__} is taken by dmft.{known.__name__}: choose another"
+                )
             cls.kinds[cls.kind] = cls
 
     @classmethod
@@ -124,7 +126,9 @@ def refuse_unknown(where, given, allowed):
     """Every key of ``given`` must be allowed."""
     for key in given:
         if key not in allowed:
-            raise ValueError(f"{where}: unknown key {key!r}{meant(key, allowed)}; allowed: {', '.join(allowed) or 'none'}")
+            raise ValueError(
+                f"{where}: unknown key {key!r}{meant(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
+            )
 
 
 def meant(word, allowed):

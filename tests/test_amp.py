@@ -478,14 +478,14 @@ def test_iterates_converge_as_predicted():
 
 def test_updates():
     # against a few lines with the force of the same couplings
-    from dmft.simulation import _Sample
+    from dmft.simulation.gaussian import FieldSample as _Sample
 
     model, n, m0 = dmft.SpikedMatrixTensor(4, 0.4, 0.5), 8, 0.3
     for estimator in ("bayes", "ml"):
         sim = dmft.simulate(model, AMP(estimator), steps=5, N=n, samples=2, m0=m0, seed=7)
         both = []
         for seed in np.random.SeedSequence(7).spawn(2):
-            sample = _Sample(model, None, n, m0, seed)
+            sample = _Sample(model, None, n, dmft.Overlap(m0), seed)
             norm = m0 if estimator == "bayes" else 1.0
             x, old, V = m0 * sample.signal + math.sqrt(n * (norm - m0**2)) * sample.across, 0 * sample.signal, 0.0
             xs = [x]

@@ -78,8 +78,6 @@ class UnderdampedLangevin(Dynamics):
         return HeavyBall(kick, momentum, self.temperature, self.initial_velocity * dt * 2 / (1 + momentum))
 
 
-
-
 def lambda_momentum(steps: int) -> np.ndarray:
     """Momentum of the lambda sequence (Nesterov 1983, FISTA), (steps,).
 

@@ -48,9 +48,7 @@ def family_of(model: type, dynamics: type) -> type[Equations] | None:
 def _why_not(model: Any, dynamics: Any) -> str:
     if isinstance(dynamics, AMP):
         return ": AMP has no two-time equations: use dmft.amp.state_evolution"
-    return (
-        f" for {type(model).__name__}: use GradientFlow() or a discrete dynamics, which may have a temperature"
-    )
+    return f" for {type(model).__name__}: use GradientFlow() or a discrete dynamics, which may have a temperature"
 
 
 def check_pair(model: Any, dynamics: Any) -> None:

@@ -211,4 +211,3 @@ def check_integrator(integrator: Any, equations: Equations, duration: float, pai
         raise ValueError(f"integrator = {integrator!r} is not allowed for {pair}: use {names}")
     integrator.check(equations, duration)
     return integrator
-

@@ -70,7 +70,9 @@ def taylor_series(functions: tuple[Callable[[Any], Any], ...]) -> FixedDict:
         if not MAX_ORDER >= k >= 2:
             raise ValueError(f"functions: Q has a term of order {k}; allowed are the orders 2 to {MAX_ORDER}")
         if abs(coefficient.imag) > NEGLIGIBLE * size or coefficient.real < 0:
-            raise ValueError(f"functions: g_{k} = {coefficient:.3g} is not allowed in Q = sum g_k x^k: it must be positive")
+            raise ValueError(
+                f"functions: g_{k} = {coefficient:.3g} is not allowed in Q = sum g_k x^k: it must be positive"
+            )
     couplings = check_couplings("functions: the series of Q", {k: x.real for k, x in found.items()})
     for order, given in enumerate(values[1:], start=1):
         mine = derivative_of(couplings, z, order)

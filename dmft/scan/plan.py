@@ -525,7 +525,9 @@ def parameters(plan):
     if isinstance(constraint, Mapping) and constraint.get("kind") in CONSTRAINTS:
         out.append(("model.constraint", [f.name for f in CONSTRAINTS[constraint["kind"]].parameters()]))
     kinds = [entry.get("kind") for entry in plan["dynamics"]]
-    out.append(("dynamics", sorted({f.name for kind in kinds if kind in DYNAMICS for f in DYNAMICS[kind].parameters()})))
+    out.append(
+        ("dynamics", sorted({f.name for kind in kinds if kind in DYNAMICS for f in DYNAMICS[kind].parameters()}))
+    )
     out += [("initial", [f.name for f in _start_class(plan).parameters()]), ("run", ["t_max", "steps"])]
     kind = plan.get("integrator", {}).get("kind")
     if kind in INTEGRATORS:

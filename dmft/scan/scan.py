@@ -192,5 +192,3 @@ class Scan(Plan):
         options = {"tasks": tasks, "task": task, "of": of, "time_limit": time_limit, "every": every}
         options |= {"workers": workers, "executor": executor, "retry": retry, "update": update, "progress": progress}
         return run(self, directory, **options)
-
-

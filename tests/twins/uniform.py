@@ -5,8 +5,8 @@ weights of int_0^{t_j}, so that W[i] - W[j] are those of int_{t_j}^{t_i} (of eit
 """
 
 import numpy as np
-
 from dmft._uniform import integration_matrix, panel_nodes
+
 from dmft.solution import PANEL as K
 
 

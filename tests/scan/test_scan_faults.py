@@ -1,8 +1,6 @@
 """Scans under faults: kills, full and read-only disks, several runners, points that fail, signals, bad plans."""
 
 import contextlib
-import importlib.util
-import io
 import json
 import os
 import signal
@@ -14,14 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from scans import computing, done, gathered, inside, kills, scan, status
 
 import dmft
 from dmft.cli import main
-
-KILLS = Path(__file__).parents[1] / "benchmarks" / "scan_kills.py"
-_spec = importlib.util.spec_from_file_location("scan_kills", KILLS)
-kills = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(kills)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are watched through /proc")
 
@@ -55,39 +49,7 @@ def write(name="plan.toml", **tables):
     return path
 
 
-def scan(*argv, **kwargs):
-    """``dmft scan ...`` as a process."""
-    argv = [sys.executable, "-m", "dmft", "scan", *map(str, argv)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=300, **kwargs)
-
-
-def done(*argv, code=0):
-    """``scan`` that must end with the exit code; what it answers to --json, if it was asked."""
-    run = scan(*argv)
-    assert run.returncode == code, run.stderr
-    return json.loads(run.stdout) if "--json" in argv else run
-
-
-def inside(*argv, code=0):
-    """As ``done`` in this process and with one worker, for points that cost nothing."""
-    argv = [*map(str, argv), *(["--workers", "1"] if argv[0] in ("run", "retry") else [])]
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        assert main(["scan", *argv]) == code, err.getvalue()
-    return json.loads(out.getvalue()) if "--json" in argv else None
-
-
-def status(folder):
-    return inside("status", folder, "--json")
-
-
-def gathered(folder):
-    """Path of the gathered file."""
-    inside("gather", folder)
-    return Path(folder, "gathered.h5")
-
-
-def undisturbed(plan, folder="undisturbed", code=0, workers=2):
+def undisturbed(plan, folder="undisturbed", code=0, workers=0):
     """The gathered file of the plan, run without any trouble; without workers in this process."""
     if workers == 0:
         inside("run", plan, folder, "--quiet", code=code)
@@ -142,15 +104,6 @@ def test_many_kills():
     assert sum(rounds.solving.values()) > 50
 
 
-def busy(process, seconds):
-    """Wait until a process or one of its descendants has computed for so long: it is inside a solve then."""
-    while process.poll() is None:
-        if kills.busiest(process.pid) > seconds:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"the process ended before with {process.returncode}: {process.communicate()}")
-
-
 LONG = {
     "model": 'kind = "spiked-matrix-tensor"\np = 3\ndeltap = 1.0',
     "integrator": "dt = 0.01",
@@ -172,9 +125,9 @@ def long_scan(tmp_path_factory):
 def test_a_killed_worker_costs_at_most_its_point(long_scan):
     plan, reference = long_scan
     process = kills.start("run", plan, "scan", "--workers", 2, "--quiet", log=subprocess.PIPE)
-    busy(process, 1.0)
+    computing(process, "scan")
     os.kill(kills.workers(process.pid)[0], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode in (0, 2, 3), output
     assert b"Traceback" not in output
     done("run", plan, "scan", "--workers", 2, "--retry", "--quiet")
@@ -202,14 +155,14 @@ def test_a_signal_stops_with_checkpoints(name, group, argv, long_scan):
     plan, reference = long_scan
     argv = ("run", plan, "scan", *argv, "--quiet")
     process = kills.start(*argv, log=subprocess.PIPE)
-    busy(process, 1.0)
+    computing(process, "scan")
     family = kills.descendants(process.pid)
     send = os.killpg if group else os.kill
     send(process.pid, getattr(signal, name))
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)  # ends with the last process
     assert process.returncode == (130 if name == "SIGINT" else 75), output
     assert b"Traceback" not in output
-    assert kills.leave(family, 3.0)[1] == []
+    assert kills.leave(family, 10.0)[1] == []
     assert [path for path in Path("scan/checkpoints").iterdir() if not path.name.startswith(".")]
     answer = status("scan")
     assert (answer["points"], answer["failed"]) == (2, 0) and answer["missing"] == 2 - answer["finished"] > 0
@@ -222,10 +175,10 @@ def test_time_limits_shorter_than_a_point(long_scan):
     plan, reference = long_scan
     argv = ("run", plan, "scan", "--workers", "1", "--quiet")
     codes = []
-    while codes[-1:] != [0] and len(codes) < 30:  # only the checkpoints make progress
+    while codes[-1:] != [0] and len(codes) < 100:  # only the checkpoints make progress
         codes.append(scan(*argv, "--task", "0", "--of", "2", "--time-limit", "1.2").returncode)
     assert 75 in codes and set(codes) == {75, 0}
-    answer = done(*argv, "--json")
+    answer = inside(*argv, "--json")
     assert answer["computed"] == 1
     assert kills.differences(gathered("scan"), reference) == []
     assert kills.temporary(Path("scan")) == []
@@ -323,7 +276,7 @@ def test_full_disk(plan, workers, share, disk):
 def test_gather_on_a_full_disk_keeps_the_old_file(disk):
     plan = write(**HEAVY)
     folder = disk.path / "scan"
-    path = undisturbed(plan, folder, workers=0)
+    path = undisturbed(plan, folder)
     before = path.read_bytes()
     filler = disk.fill()
     refused(scan("gather", folder), NO_SPACE)
@@ -384,6 +337,15 @@ MANY = {
 }
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """The plan of many points, and what comes out of it."""
+    folder = tmp_path_factory.mktemp("many")
+    plan = folder / "plan.toml"
+    plan.write_text(text(**MANY))
+    return plan, undisturbed(plan, folder / "scan")
+
+
 def together(commands):
     """Run commands at the same moment; their answers."""
     argv = [sys.executable, "-m", "dmft", "scan"]
@@ -413,14 +375,14 @@ def partition(*sizes):
         pytest.param([(), *partition(2)], id="runner and tasks", marks=pytest.mark.slow),
     ],
 )
-def test_runners_share_the_points(arguments):
-    plan = write(**MANY)
+def test_runners_share_the_points(arguments, many):
+    plan, reference = many
     extra = ("--workers", 1, "--quiet", "--json")
     answers = together([("run", plan, "scan", *extra, *more) for more in arguments])
     assert sum(answer["computed"] for answer in answers) == 24
-    answer = done("run", plan, "scan", *extra)
+    answer = inside("run", plan, "scan", "--quiet", "--json")
     assert (answer["computed"], answer["finished"]) == (0, 24)
-    assert kills.differences(gathered("scan"), undisturbed(plan)) == []
+    assert kills.differences(gathered("scan"), reference) == []
     assert kills.temporary(Path("scan")) == []
 
 
@@ -434,7 +396,7 @@ def test_runners_that_create_the_directory_at_once(attempt):
 
 def test_gather_beside_runners_that_start():
     plan = write(**DESCENT)
-    undisturbed(plan, "scan", workers=0)
+    undisturbed(plan, "scan")
     code = "import sys; from dmft.cli import main; [main(sys.argv[1:]) for _ in range(150)]"
     argv = [sys.executable, "-c", code, "scan", "run", str(plan), "scan", "--workers", "1", "--quiet"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -454,9 +416,9 @@ def test_tasks_are_a_partition():
 def test_survivor_of_two_runners(long_scan):
     plan, reference = long_scan
     first, second = (kills.start("run", plan, "scan", "--workers", 1, "--quiet", log=subprocess.PIPE) for _ in range(2))
-    busy(first, 1.0)
+    computing(first, "scan")
     first.kill()
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=120)
     first.communicate()
     assert second.returncode == 0, output
     done("run", plan, "scan", "--workers", 1, "--quiet")
@@ -693,10 +655,10 @@ def check_refusal(plan, words, capsys):
     for argv in (["plan"], ["run"], ["slurm"]):
         argv += ["plan.toml"] if argv == ["plan"] else ["plan.toml", "scan"]
         argv += ["--tasks", "1", "--time", "1:00:00"] if argv[0] == "slurm" else []
-        began = time.monotonic()
+        began = time.process_time()
         code, err = here(capsys, *argv)
         refused((code, err.replace(",000", "000")), *words)
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
     assert [path.name for path in Path().iterdir()] == ["plan.toml"]
 
 
@@ -750,7 +712,7 @@ def test_directories_that_are_no_scans(capsys):
 
 
 def test_gather_keeps_other_files(capsys):
-    undisturbed(write(**DESCENT), "scan", workers=0)
+    undisturbed(write(**DESCENT), "scan")
     Path("other.h5").write_text("precious")
     refused(here(capsys, "gather", "scan", "-o", "other.h5"), "other.h5")
     assert Path("other.h5").read_text() == "precious"
@@ -780,7 +742,7 @@ def test_another_plan(capsys):
     assert files("scan") == before
     answer = inside("run", larger, "scan", "--quiet", "--json", "--update")
     assert (answer["points"], answer["computed"], answer["finished"]) == (4, 2, 4)
-    assert kills.differences(gathered("scan"), undisturbed(larger, workers=0)) == []
+    assert kills.differences(gathered("scan"), undisturbed(larger)) == []
     refused(here(capsys, "run", plan, "scan"), "another plan")
     answer = inside("run", plan, "scan", "--quiet", "--json", "--update")
     assert (answer["points"], answer["computed"], answer["finished"]) == (2, 0, 2)
@@ -791,7 +753,7 @@ def test_update_of_another_model_computes_everything():
     other = write("second.toml", **DESCENT | {"initial": "m0 = 0.2"})
     inside("run", plan, "scan", "--quiet")
     assert inside("run", other, "scan", "--quiet", "--json", "--update")["computed"] == 2
-    assert kills.differences(gathered("scan"), undisturbed(other, workers=0)) == []
+    assert kills.differences(gathered("scan"), undisturbed(other)) == []
 
 
 def test_the_same_plan_in_other_words():

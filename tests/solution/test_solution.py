@@ -226,3 +226,23 @@ def test_error_of_event_times(rtol):
         assert abs(a.time - b.time) < 3 * a.error
     m = sol.events[-1]
     assert m.error < 100 * abs(m.time - ref.events[-1].time)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: dmft.Crossing(3, 1.0), TypeError, "name must be"),
+        (lambda: dmft.Crossing("m", np.nan), ValueError, "level = nan"),
+        (lambda: dmft.Crossing("m", 0.5, direction=2), ValueError, "direction = 2"),
+        (lambda: dmft.Crossing("m", 0.5, terminal=1), TypeError, "terminal"),
+    ],
+)
+def test_bad_events(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+def test_events_can_be_pasted_back():
+    thing = dmft.Crossing("m", 0.5)
+    assert eval(repr(thing), {name: getattr(dmft, name) for name in dmft.__all__}) == thing
+    hash(thing)

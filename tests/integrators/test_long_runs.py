@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import dmft
+from dmft import estimate
 from dmft.cli import main
-from dmft.solve import estimate
 
 GLASS = dmft.MixedSpin({3: 0.5})
 PLANTED = dmft.SpikedMatrixTensor(3, 0.4, 0.5)

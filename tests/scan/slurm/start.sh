@@ -1,8 +1,8 @@
 #!/bin/bash
 # A private Slurm on this machine, for tests: munged, slurmctld and slurmd as root, everything in one directory.
 #
-#     eval "$(tests/slurm/start.sh [DIRECTORY])"      # prints export SLURM_CONF=...
-#     tests/slurm/stop.sh                             # stops it again (by $SLURM_CONF, or give the directory)
+#     eval "$(tests/scan/slurm/start.sh [DIRECTORY])"      # prints export SLURM_CONF=...
+#     tests/scan/slurm/stop.sh                             # stops it again (by $SLURM_CONF, or give the directory)
 #
 # Nothing in /etc is read or written. One node of $SLURM_TEST_CPUS processors (8), whatever the machine has; no
 # cgroups, no accounting: it runs in containers. Needs the programs of Debian's slurm-wlm and munge.

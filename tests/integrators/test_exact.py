@@ -93,7 +93,7 @@ def test_uncorrelated_start_correlation_equals_response():
         assert np.abs(sol.C(sol.t, 0.0) - sol.R(sol.t, 0.0)).max() < 1e-6
 
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 PLATEAUS = np.loadtxt(DATA / "bayes_plateaus.csv", delimiter=",", skiprows=4).tolist()
 
 

@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from paths_oracles import kernel_solution, linear_regression, linear_regression_flow, marchenko_pastur, simulated
+from oracles.paths import kernel_solution, linear_regression, linear_regression_flow, marchenko_pastur, simulated
 
 import dmft
 from dmft.dynamics import Piecewise
@@ -697,7 +697,7 @@ def assert_same(a, b):
 @pytest.fixture
 def _single_steps(monkeypatch):
     """A clock by which every step takes ten seconds: runs look for interruptions after every step."""
-    from dmft.integrators import paths as module
+    from dmft.integrators import sampled_paths as module
 
     ticks = itertools.count(step=10.0)
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks))
@@ -926,7 +926,7 @@ def test_dominating_path_warns():
 
 
 def test_too_large_is_refused_before_allocation(monkeypatch):
-    from dmft.integrators import paths as module
+    from dmft.integrators import sampled_paths as module
 
     monkeypatch.setattr(module, "available_memory", lambda: 1e5)
     with pytest.raises(MemoryError, match=r"[0-9]+ bytes"):

@@ -1,13 +1,16 @@
 """LogTime: its twin, exact solutions, the uniform grid, escapes, dense output, checkpoints, refusals."""
 
+import copy
+
 import numpy as np
 import pytest
 from scipy.special import ive
+from twins import logtime as logtime_reference
 
 import dmft
 from dmft.equations import TwoTimeEquations
 from dmft.errors import SolverError
-from dmft.integrators import logtime, logtime_reference
+from dmft.integrators import logtime
 from dmft.integrators.logtime import LogTime, Pass
 
 GLASS = dmft.MixedSpin({3: 0.5})
@@ -19,7 +22,7 @@ def planted(delta2, deltap=1.0):
 
 
 def started(model, dynamics, t_max, m0=0.0, **options):
-    return LogTime(**options).start(TwoTimeEquations.of(model, dynamics, m0), t_max)
+    return LogTime(**options).start(TwoTimeEquations.of(model, dynamics, dmft.Overlap(m0)), t_max)
 
 
 def finished(*args, **kwargs):
@@ -30,7 +33,7 @@ def finished(*args, **kwargs):
 
 
 def one_pass(model, dynamics, t_max, m0=0.0, kernels=None, **options):
-    out = Pass(LogTime(**options), TwoTimeEquations.of(model, dynamics, m0), t_max, kernels)
+    out = Pass(LogTime(**options), TwoTimeEquations.of(model, dynamics, dmft.Overlap(m0)), t_max, kernels)
     while not out.finished:
         out.advance()
     return out
@@ -289,17 +292,28 @@ def test_dense_output_on_rows_and_refusals():
         kept(6.0, 2.0)
 
 
-@pytest.mark.parametrize("steps", [40, 100, 170])
-def test_restore_is_bit_equal(steps):
-    args = (planted(0.5), LANGEVIN, 60.0, 1e-2)
-    run = started(*args)
-    for _ in range(steps):
+ESCAPE = (planted(0.5), LANGEVIN, 60.0, 1e-2)
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """(a finished run, {steps: its state after so many})."""
+    run, states = started(*ESCAPE), {}
+    for steps in range(1, 171):
         run.advance()
-    assert not run.finished
-    other = started(*args)
-    other.restore(run.state())
+        if steps in (40, 100, 170):
+            assert not run.finished
+            states[steps] = copy.deepcopy(run.state())
     while not run.finished:
         run.advance()
+    return run, states
+
+
+@pytest.mark.parametrize("steps", [40, 100, 170])
+def test_restore_is_bit_equal(steps, watched):
+    run, states = watched
+    other = started(*ESCAPE)
+    other.restore(states[steps])
     while not other.finished:
         other.advance()
     np.testing.assert_array_equal(run.t, other.t)
@@ -340,7 +354,7 @@ def test_refusals():
     for name, value in {"rtol": 0.0, "threads": 0, "order": 3, "degree": 40, "ratio": 1.0, "max_step": 1.0}.items():
         with pytest.raises(ValueError, match=name):
             LogTime(**{name: value})
-    estimate = LogTime().estimate(TwoTimeEquations.of(GLASS, FLOW, 0.0), 1e4)
+    estimate = LogTime().estimate(TwoTimeEquations.of(GLASS, FLOW, dmft.Overlap()), 1e4)
     assert 50 < estimate["steps"] < 400
 
 

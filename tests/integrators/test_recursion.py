@@ -7,10 +7,10 @@ import pytest
 
 import dmft
 from dmft import _recursion
+from dmft.driver import Problem
 from dmft.dynamics import Piecewise
 from dmft.equations import taylor
 from dmft.integrators import recursion
-from dmft.solve import Problem
 
 SOFT = dmft.SpikedMatrixTensor(3, 1.0, 2 / 3, dmft.SoftSphere(10.0))
 HARD = dmft.SpikedMatrixTensor(3, 0.3, 2 / 3, dmft.Sphere("lagrange"))
@@ -286,7 +286,7 @@ def test_constraint_of_a_model():
 )
 def test_names_of_the_scalars_depend_on_the_kinds_alone(model, dynamics):
     duration = {"steps": 1} if dynamics.discrete else {"t_max": 0.1}
-    problem = Problem.checked(model, dynamics, duration.get("t_max"), duration.get("steps"), 0.1, None, None, None)
+    problem = Problem.checked(model, dynamics, **duration, m0=0.1)
     sol = dmft.solve(model, dynamics, m0=0.1, **duration)
     assert list(sol.scalars) == problem.equations.names
     if isinstance(dynamics, dmft.Nesterov):

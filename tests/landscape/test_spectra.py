@@ -9,8 +9,8 @@ from scipy.integrate import dblquad, quad
 from scipy.linalg import eigh
 
 import dmft
-from dmft import losses
-from dmft.spectra import Law, alpha_bbp, random_start, spectrum, threshold_states
+from dmft.landscape import Law, alpha_bbp, random_start, spectrum, threshold_states
+from dmft.models import losses
 
 FREE = dmft.Ridge(0.0)
 
@@ -40,9 +40,11 @@ class Linear:
 
 def tangent_eigen(M, w, signal, count, sphere):
     """Lowest eigenvalues and squared overlaps with the signal; on the sphere in the basis orthogonal to w."""
-    if sphere:
-        basis = np.linalg.qr(np.column_stack([w, np.eye(len(w))[:, 1:]]))[0][:, 1:]
-        M, signal = basis.T @ M @ basis, basis.T @ signal
+    if sphere:  # the reflection that turns w into the first axis, which is then left out
+        v = w + math.copysign(1.0, w[0]) * np.eye(len(w))[0]
+        v *= math.sqrt(2 / (v @ v))
+        u = M @ v - (v @ M @ v) / 2 * v
+        M, signal = (M - np.outer(v, u) - np.outer(u, v))[1:, 1:], (signal - (v @ signal) * v)[1:]
     values, vectors = eigh(M, subset_by_index=[0, count - 1])
     return values, (signal @ vectors) ** 2
 

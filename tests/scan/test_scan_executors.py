@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_scan_faults import gathered, kills
+from scans import gathered, kills
 
 import dmft
 
-SCRIPT = Path(__file__).parents[1] / "docs" / "dask_scan.py"
+SCRIPT = Path(__file__).parents[2] / "docs" / "dask_scan.py"
 MODEL = dmft.SpikedMatrixTensor(3, 0.5, 1.0)
 
 

@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import pytest
 from cases import CASES
+from twins import uniform as reference
 
 import dmft
 from dmft import _uniform
 from dmft.equations import TwoTimeEquations, taylor
-from dmft.integrators import reference, uniform
+from dmft.integrators import uniform
 from dmft.integrators.uniform import Grid, UniformGrid
 
 
@@ -333,4 +334,25 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 def test_threads_after_a_fork():
-    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: dmft.UniformGrid(dt=0.1, rtol=0.1), ValueError, "give only one"),
+        (lambda: dmft.UniformGrid(dt=-0.1), ValueError, "dt = -0.1"),
+        (lambda: dmft.UniformGrid(rtol=1e-15), ValueError, "rtol = 1e-15"),
+        (lambda: dmft.UniformGrid(threads=0), ValueError, "threads = 0"),
+        (lambda: dmft.UniformGrid(threads=1.5), TypeError, "threads"),
+    ],
+)
+def test_bad_configuration(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+def test_repr_can_be_pasted_back():
+    thing = dmft.UniformGrid(dt=0.1, threads=2)
+    assert eval(repr(thing), {name: getattr(dmft, name) for name in dmft.__all__}) == thing
+    hash(thing)

@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from scans import solving
 
 import dmft
 from dmft.cli import main
@@ -337,11 +337,11 @@ def test_solver_failure_keeps_the_partial_result(capsys):
 LONG = [sys.executable, "-m", "dmft.cli", "solve", *PROBLEM[:-1], "40", "--dt", "0.005", "-o", "run.h5"]
 
 
-def start_and_signal(argv, number, wait_for=None):
+def start_and_signal(argv, number):
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
-    time.sleep(2.0)
+    solving(process, 2.0)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     return process.returncode, err
 
 

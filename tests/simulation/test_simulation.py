@@ -8,7 +8,8 @@ import pytest
 from scipy.integrate import solve_ivp
 
 import dmft
-from dmft import _finite_n, simulation
+from dmft import _finite_n
+from dmft.simulation import gaussian
 
 
 def dense(a, n, order):
@@ -23,7 +24,7 @@ def dense(a, n, order):
 def test_value_and_gradient_of_a_channel(order):
     rng = np.random.default_rng(order)
     n = 7
-    a = rng.standard_normal(simulation.monomials(n, order))
+    a = rng.standard_normal(gaussian.monomials(n, order))
     x, out = rng.standard_normal(n), np.empty(n)
     value = _finite_n.gradient(a, x, order, out)
 
@@ -47,7 +48,7 @@ def test_covariance_is_exact(order):
         def standard_normal(self, size):
             return np.ones(size)
 
-    scale = simulation.draw_channel(Ones(), n, order, g)  # standard deviations of the coefficients
+    scale = gaussian.draw_channel(Ones(), n, order, g)  # standard deviations of the coefficients
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((2, n))
     monomials = [
@@ -249,7 +250,7 @@ def test_updates(dynamics, constraint):
     sim = dmft.simulate(model, dynamics, steps=steps, N=n, samples=2, m0=0.3, seed=7)
     expected = []
     for seed in np.random.SeedSequence(7).spawn(2):
-        landscape = DenseModel(model, simulation._Sample(model, None, n, 0.3, seed))
+        landscape = DenseModel(model, gaussian.FieldSample(model, None, n, dmft.Overlap(0.3), seed))
         xs, zs, mus = iterate(landscape, dynamics, steps)
         g = np.array([landscape.gradient(z) for z in zs])
         if isinstance(constraint, dmft.Sphere):
@@ -284,7 +285,7 @@ def test_updates(dynamics, constraint):
 
 def test_initial_velocity():
     model = dmft.SpikedMatrixTensor(3, 0.4, 1.0, constraint=SOFT)
-    sample = simulation._Sample(model, None, 40, 0.3, 1)
+    sample = gaussian.FieldSample(model, None, 40, dmft.Overlap(0.3), 1)
     w = sample.velocity(0.5)
     assert w @ w / 40 == pytest.approx(0.25, rel=1e-13)
     assert abs(w @ sample.start) < 1e-12 and abs(w @ sample.signal) < 1e-12
@@ -492,3 +493,24 @@ def test_massive_and_soft_dynamics_at_larger_size(name, constraint):
     model = dmft.SpikedMatrixTensor(**PAPER, constraint=constraint)
     dt = 0.01 if constraint is SOFT else 0.02
     check_scores(compare(model, PENALISED[name], 0.2, n=300, samples=24, dt=dt, t_max=3.0), rms=2.8, largest=4.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"N": 2}, ValueError, "N = 2"),
+        ({"N": None}, ValueError, "t_max and N must be given"),
+        ({"N": 10**5}, MemoryError, "needs [0-9]+ bytes for the couplings"),
+        ({"samples": 1}, ValueError, "samples = 1"),
+        ({"dt": 2.0}, ValueError, "dt = 2.0"),
+        ({"records": 1}, ValueError, "records = 1"),
+        ({"seed": -1}, ValueError, "seed = -1"),
+        ({"workers": 0}, ValueError, "workers = 0"),
+        ({"m0": 2}, ValueError, "m0 = 2.0"),
+        ({"dynamics": dmft.Langevin(1.0, dmft.Annealing({4: 2.0}))}, ValueError, "order 4 is not a channel"),
+    ],
+)
+def test_bad_arguments(change, error, text):
+    kwargs = {"t_max": 1.0, "N": 10, "dynamics": dmft.Langevin(), **change}
+    with pytest.raises(error, match=text):
+        dmft.simulate(dmft.SpikedMatrixTensor(3, 0.5, 1.0), **kwargs)

@@ -1,6 +1,6 @@
-"""Scans under a real Slurm, started for these tests in a private directory (tests/slurm/start.sh).
+"""Scans under a real Slurm, started for these tests in a private directory (tests/scan/slurm/start.sh).
 
-    python -m pytest -m slow tests/test_slurm.py
+    python -m pytest -n 0 -m slow tests/scan/test_slurm.py
 
 Every test submits the script of `dmft scan slurm` as it was written.
 """

@@ -8,9 +8,11 @@ from scipy.integrate import dblquad
 from scipy.linalg import expm
 
 import dmft
-from dmft import measurements, population, spec
-from dmft.losses import Normalized
-from dmft.simulation import _MeasuredSample
+from dmft.files import spec
+from dmft.models import population
+from dmft.models.losses import Normalized
+from dmft.simulation import measurements
+from dmft.simulation.measurements import MeasuredSample
 
 
 class Softplus:
@@ -38,7 +40,7 @@ IDS = ["normalize", "lagrange", "soft", "ridge"]
 
 
 def drawn(model, d=7, m0=0.3, seed=5, eigenvalues=0):
-    return _MeasuredSample(model, d, m0, seed, 0.99, eigenvalues)
+    return MeasuredSample(model, d, dmft.Overlap(m0), seed, 0.99, eigenvalues)
 
 
 def penalty(constraint, w):

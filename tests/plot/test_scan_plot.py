@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import dmft
-from dmft import scan_plot, thresholds
+from dmft import thresholds
 from dmft.cli import main
+from dmft.plot import scans as scan_plot
 
 pytest.importorskip("matplotlib")
 xarray = pytest.importorskip("xarray")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from oracles import chain, effective_process
+from oracles.recursion import chain, effective_process
 
 import dmft
 from dmft.dynamics import lambda_momentum

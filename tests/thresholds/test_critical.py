@@ -9,8 +9,9 @@ import pytest
 from scipy.optimize import brentq
 
 import dmft
-from dmft import critical, thresholds
+from dmft import thresholds
 from dmft.cli import main
+from dmft.thresholds import divergence, search
 
 INF = math.inf
 MATRIX = dmft.SpikedMatrixTensor(3, 0.4, INF)
@@ -53,7 +54,7 @@ def consistent(found):
 @pytest.mark.parametrize(("t_max", "m0"), [(5.0, 1e-2), (10.0, 1e-2), (10.0, 1e-3), (20.0, 1e-2)])
 def test_matrix_alone_has_the_exact_horizon_threshold(t_max, m0):
     exact = brentq(lambda d: matrix_overlap(t_max, d, m0) - 0.5, 0.1, 1.0)
-    found = critical.threshold(MATRIX, dmft.GradientFlow(), "delta2", (1.0, 0.1), t_max=t_max, m0=m0)
+    found = search.threshold(MATRIX, dmft.GradientFlow(), "delta2", (1.0, 0.1), t_max=t_max, m0=m0)
     assert found.low - 1e-6 <= exact <= found.high + 1e-6
     assert found.high - found.low <= 0.9e-3 and found.succeeds_below
     assert consistent(found)
@@ -62,7 +63,7 @@ def test_matrix_alone_has_the_exact_horizon_threshold(t_max, m0):
 def test_horizon_threshold_of_the_matrix_tends_to_the_level():
     # the final overlap is sqrt(1 - delta2): with a lower level the threshold is nearer to 1
     found = [
-        critical.threshold(
+        search.threshold(
             MATRIX, dmft.GradientFlow(), "delta2", (0.1, 1.0), t_max=t, m0=1e-2, width=0.01, event=dmft.Crossing("m", v)
         ).value
         for t, v in ((10.0, 0.5), (20.0, 0.5), (20.0, 0.2))
@@ -72,7 +73,7 @@ def test_horizon_threshold_of_the_matrix_tends_to_the_level():
 
 def test_smallest_start_succeeds_above():
     exact = brentq(lambda m0: matrix_overlap(5.0, 0.4, m0) - 0.5, 1e-4, 0.1)
-    found = critical.threshold(MATRIX, dmft.GradientFlow(), "m0", (1e-4, 0.1), t_max=5.0, width=1e-5)
+    found = search.threshold(MATRIX, dmft.GradientFlow(), "m0", (1e-4, 0.1), t_max=5.0, width=1e-5)
     assert found.low - 1e-7 <= exact <= found.high + 1e-7
     assert not found.succeeds_below and consistent(found)
 
@@ -87,18 +88,18 @@ def test_smallest_start_succeeds_above():
 )
 def test_small_learning_rates_reach_the_level_with_gradient_flow(dynamics, over, bracket, time):
     flow = brentq(lambda t: matrix_overlap(t, 0.4, 1e-2) - 0.5, 0.1, 20.0)
-    found = critical.threshold(MATRIX, dynamics, over, bracket, steps=400, m0=1e-2, width=1e-3 * bracket[1])
+    found = search.threshold(MATRIX, dynamics, over, bracket, steps=400, m0=1e-2, width=1e-3 * bracket[1])
     assert abs(time(found.value) / flow - 1) < 0.08  # the learning rate is finite
     assert not found.succeeds_below and consistent(found)
 
 
 def test_largest_noise_falls_with_the_horizon():
     found = [
-        critical.threshold(MATRIX, dmft.Langevin(), "temperature", (0.0, 3.0), t_max=t, m0=0.1, width=0.02)
+        search.threshold(MATRIX, dmft.Langevin(), "temperature", (0.0, 3.0), t_max=t, m0=0.1, width=0.02)
         for t in (4.0, 8.0)
     ]
     assert found[0].value < found[1].value and all(f.succeeds_below for f in found)
-    mass = critical.threshold(
+    mass = search.threshold(
         MATRIX, dmft.UnderdampedLangevin(0.1, temperature=0.0), "mass", (0.05, 5.0), t_max=6.5, m0=1e-2, width=0.1
     )
     assert mass.succeeds_below and consistent(mass)
@@ -107,7 +108,7 @@ def test_largest_noise_falls_with_the_horizon():
 def test_smallest_alpha_of_a_linear_problem_falls_with_the_number_of_steps():
     model, paths = dmft.PhaseRetrieval(alpha=2.0, loss="square"), dmft.SampledPaths(paths=256, scrambles=1)
     found = [
-        critical.threshold(
+        search.threshold(
             model,
             dmft.GradientDescent(0.05),
             "alpha",
@@ -123,7 +124,7 @@ def test_smallest_alpha_of_a_linear_problem_falls_with_the_number_of_steps():
     assert found[0].value > found[1].value + 0.1 and not found[0].succeeds_below
     # linear: the overlap knows the second moments of the data only, the sampling is exact
     other = replace(paths, seed=7)
-    again = critical.threshold(
+    again = search.threshold(
         model,
         dmft.GradientDescent(0.05),
         "alpha",
@@ -144,7 +145,7 @@ def test_seed_fixes_the_paths_of_phase_retrieval():
     def found(seed, width=0.5):
         paths = dmft.SampledPaths(paths=512, scrambles=2)
         kwargs = dict(steps=60, m0=0.3, integrator=paths, event=dmft.Crossing("m", 0.9), width=width, seed=seed)
-        return critical.threshold(model, dynamics, "alpha", (1.0, 17.0), **kwargs)
+        return search.threshold(model, dynamics, "alpha", (1.0, 17.0), **kwargs)
 
     first = found(3)
     assert first == found(3) and first.seed == 3  # the seconds do not count
@@ -154,7 +155,7 @@ def test_seed_fixes_the_paths_of_phase_retrieval():
 
 def test_result_says_what_was_held_fixed():
     told = []
-    found = critical.threshold(
+    found = search.threshold(
         MATRIX,
         dmft.GradientFlow(),
         "model.delta2",
@@ -183,7 +184,7 @@ def test_event_that_is_not_terminal_ends_the_runs_all_the_same():
     watch = dmft.Crossing("m", 0.5, terminal=False)
     kwargs = dict(t_max=5.0, m0=0.1, width=0.1)
     a, b = (
-        critical.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), event=e, **kwargs)
+        search.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), event=e, **kwargs)
         for e in (watch, replace(watch, terminal=True))
     )
     assert a.evaluations == b.evaluations
@@ -191,11 +192,11 @@ def test_event_that_is_not_terminal_ends_the_runs_all_the_same():
 
 def test_zero_overlap_is_allowed_where_the_event_can_occur():
     glass, flow = dmft.MixedSpin({3: 0.5}), dmft.Langevin(0.1)
-    found = critical.threshold(
+    found = search.threshold(
         glass, flow, "temperature", (0.1, 3.0), t_max=2.0, width=1.0, event=dmft.Crossing("energy", -0.6)
     )
     assert found.m0 == 0.0 and found.succeeds_below
-    runs = critical.Runs(dmft.PhaseRetrieval(3.0, "square"), dmft.GradientDescent(0.1), "alpha", None, 9, None, LOW, 0)
+    runs = search.Runs(dmft.PhaseRetrieval(3.0, "square"), dmft.GradientDescent(0.1), "alpha", None, 9, None, LOW, 0)
     runs.refuse_start(0.0)  # the labels know the sign
     with pytest.raises(ValueError, match="m0 = 0 never finds"):
         replace(runs, model=dmft.PhaseRetrieval(3.0)).refuse_start(0.0)
@@ -231,44 +232,44 @@ def test_zero_overlap_is_allowed_where_the_event_can_occur():
 def test_bad_bisections_are_refused(change, error, text):
     kwargs = dict(model=MATRIX, dynamics=dmft.GradientFlow(), over="delta2", bracket=(0.2, 1.0), t_max=5.0, m0=0.1)
     with pytest.raises(error, match=text):
-        critical.threshold(**{**kwargs, **change})
+        search.threshold(**{**kwargs, **change})
 
 
 def fails_from(x, monkeypatch):
     """Runs with delta2 of x or more fail."""
-    original = critical.solve
+    original = search.solve
 
     def solve(model, *args, **kwargs):
         if model.delta2 >= x:
             raise dmft.SolverError("no step was accepted", 3.0, "partial")
         return original(model, *args, **kwargs)
 
-    monkeypatch.setattr(critical, "solve", solve)
+    monkeypatch.setattr(search, "solve", solve)
 
 
 def test_failed_run_names_the_value(monkeypatch):
     fails_from(0.9, monkeypatch)
     with pytest.raises(dmft.SolverError, match=r"delta2 = 1.0: no step was accepted") as caught:
-        critical.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), t_max=5.0, m0=0.1)
+        search.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), t_max=5.0, m0=0.1)
     assert (caught.value.time, caught.value.partial) == (3.0, "partial")
 
 
 def interrupt_after(runs, monkeypatch):
     """The run after so many ends with Ctrl-C."""
-    original, left = critical.solve, iter(range(runs))
+    original, left = search.solve, iter(range(runs))
 
     def solve(*args, **kwargs):
         sol = original(*args, **kwargs)
         return sol if next(left, None) is not None else replace(sol, status="interrupted")
 
-    monkeypatch.setattr(critical, "solve", solve)
+    monkeypatch.setattr(search, "solve", solve)
 
 
 @pytest.mark.parametrize("runs", [0, 3])
 def test_interrupted_run_ends_the_search(runs, monkeypatch):
     interrupt_after(runs, monkeypatch)
     with pytest.raises(KeyboardInterrupt) as caught:
-        critical.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), t_max=5.0, m0=0.1)
+        search.threshold(MATRIX, dmft.GradientFlow(), "delta2", (0.2, 1.0), t_max=5.0, m0=0.1)
     assert caught.value.x.tolist() == [0.2, 1.0, 0.6][:runs] and caught.value.m0.tolist() == [0.1] * runs
     assert np.isfinite(caught.value.escape_time).tolist() == [True, False, True][:runs]
 
@@ -283,10 +284,10 @@ POINTS = np.array([0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60])
 def test_exact_power_law_is_recovered(nu, value, points):
     t = 2.5 * abs(points - value) ** -nu
     if t.max() < 3.2 * t.min():
-        with pytest.raises(critical.NoDivergenceError, match="-fold over the data"):
-            critical.escape_fit(points, t)
+        with pytest.raises(divergence.NoDivergenceError, match="-fold over the data"):
+            divergence.escape_fit(points, t)
         return
-    fit = critical.escape_fit(points, t)
+    fit = divergence.escape_fit(points, t)
     assert abs(fit.value - value) < 1e-6 and abs(fit.exponent - nu) < 1e-5 and abs(fit.amplitude / 2.5 - 1) < 1e-5
     assert fit.rms < 1e-8 and abs(fit.drift) < 1e-6 and fit.m0_drift is None and fit.points == 7
     assert fit.interval[0] <= fit.value <= fit.interval[1] and fit.interval[1] - fit.interval[0] < 1e-5
@@ -297,10 +298,10 @@ def test_exact_power_law_is_recovered(nu, value, points):
 
 def test_order_units_and_missing_entries_do_not_matter():
     t = 2.5 * (0.7 - POINTS) ** -2 * np.exp(0.02 * np.sin(40 * POINTS))
-    fit = critical.escape_fit(POINTS, t)
+    fit = divergence.escape_fit(POINTS, t)
     shuffled = np.random.default_rng(1).permutation(7)
     x = np.concatenate([POINTS[shuffled], [0.33, 0.8, 0.75]])
-    other = critical.escape_fit(10 * x - 3, 1e3 * np.concatenate([t[shuffled], [math.nan, INF, INF]]))
+    other = divergence.escape_fit(10 * x - 3, 1e3 * np.concatenate([t[shuffled], [math.nan, INF, INF]]))
     np.testing.assert_allclose((other.value + 3) / 10, fit.value, rtol=1e-7)
     np.testing.assert_allclose((np.array(other.interval) + 3) / 10, fit.interval, rtol=1e-6)
     np.testing.assert_allclose(other.exponent, fit.exponent, rtol=1e-6)
@@ -310,7 +311,7 @@ def test_order_units_and_missing_entries_do_not_matter():
 
 def test_known_exponent():
     t = 2.5 * (0.7 - POINTS) ** -2
-    fit = critical.escape_fit(POINTS[3:], t[3:] * [1, 1.01, 0.99, 1], exponent=2)
+    fit = divergence.escape_fit(POINTS[3:], t[3:] * [1, 1.01, 0.99, 1], exponent=2)
     assert fit.exponent == 2.0 and fit.exponent_interval == (2.0, 2.0)
     assert fit.interval[0] < 0.7 < fit.interval[1] and abs(fit.value - 0.7) < 0.05
 
@@ -318,7 +319,7 @@ def test_known_exponent():
 @pytest.mark.parametrize("value", [0.7, 0.2])
 def test_logarithmic_scale(value):
     t = 2.5 * abs(np.log(POINTS / value)) ** -2
-    fit = critical.escape_fit(POINTS, t, scale="log")
+    fit = divergence.escape_fit(POINTS, t, scale="log")
     np.testing.assert_allclose([fit.value, fit.exponent, fit.amplitude], [value, 2.0, 2.5], rtol=1e-5)
     np.testing.assert_allclose(fit(POINTS), t, rtol=1e-5)
     assert fit(0.5 * (value + (0.1 if value < 0.3 else 0.9))) == INF and abs(fit.drift) < 1e-5 and fit.scale == "log"
@@ -330,30 +331,30 @@ def test_several_m0_fit_the_growth_time_whatever_was_before():
     growth = 3.0 * (0.7 - POINTS) ** -2
     before = 5.0 + 100 * POINTS  # of the early times: no part of the law
     t = growth[:, None] * np.log(1 / m0) + before[:, None]
-    fit = critical.escape_fit(POINTS[:, None], t, m0)
+    fit = divergence.escape_fit(POINTS[:, None], t, m0)
     np.testing.assert_allclose([fit.value, fit.exponent, fit.amplitude], [0.7, 2.0, 3.0], rtol=1e-6)
     np.testing.assert_allclose(fit.time_fitted, growth, rtol=1e-9)
     assert abs(fit.m0_drift) < 1e-7 and "m0_drift=" in repr(fit) and fit.m0.shape == fit.x.shape == (21,)
-    single = critical.escape_fit(POINTS, t[:, 2], np.full(7, 1e-12))
+    single = divergence.escape_fit(POINTS, t[:, 2], np.full(7, 1e-12))
     assert abs(single.value - 0.7) > 1e-3 and single.m0_drift is None
     assert fit.caveats == () and "not converged" not in repr(fit)
     # without an escape from the smallest m0 a point counts as trapped
     t[-1, 2] = INF
-    assert critical.escape_fit(POINTS[:, None], t, m0).points == 6
+    assert divergence.escape_fit(POINTS[:, None], t, m0).points == 6
     t[:4, 0] = math.nan
-    fit = critical.escape_fit(POINTS[:, None], t, m0)
+    fit = divergence.escape_fit(POINTS[:, None], t, m0)
     assert fit.points == 6 and fit.m0_drift is None
 
 
 def test_drifts_show_where_the_law_fails():
     x = np.linspace(0.3, 0.65, 12)
     t = (0.7 - x) ** -2 * (1 + 4 * (0.7 - x) ** 2) ** -1  # steeper far away
-    fit = critical.escape_fit(x, t)
+    fit = divergence.escape_fit(x, t)
     assert fit.value > 0.7 and fit.drift < 0 and abs(fit.value + fit.drift - 0.7) < abs(fit.value - 0.7)
     # a rate that falls with age: x_c beyond 0.7, and nearer from smaller m0
     rate, gain = (0.72 - x[:, None]) ** 2, np.log([1e2, 1e5, 1e8])
     t = np.vectorize(lambda r, g: brentq(lambda t: r * t + math.log1p(t) - g, 0, 1e9))(rate, gain)
-    fit = critical.escape_fit(x[:, None], t, np.exp(-gain))
+    fit = divergence.escape_fit(x[:, None], t, np.exp(-gain))
     assert fit.value > 0.72 and fit.m0_drift < 0
     assert "with smaller m0 (m0 drift), more than its interval" in fit.caveats[0]
     assert repr(fit).endswith("12 points, not converged: see caveats)")
@@ -361,7 +362,7 @@ def test_drifts_show_where_the_law_fails():
 
 def test_essential_singularity_passes_as_a_power_law_with_a_large_exponent():
     x = np.linspace(0.5, 0.95, 10)
-    fit = critical.escape_fit(x, np.exp(3 / (1.2 - x)))
+    fit = divergence.escape_fit(x, np.exp(3 / (1.2 - x)))
     assert fit.exponent > 3 and fit.interval[1] < 1.1 and "without the farther points" in fit.caveats[0]
 
 
@@ -376,7 +377,7 @@ def coverage(kind, sets=300):
         else:
             m0, t, noise = None, 2.0 * (0.7 - POINTS) ** -2, 0.05
         t = t * np.exp(noise * rng.standard_normal(t.shape))
-        fit = critical.escape_fit(
+        fit = divergence.escape_fit(
             POINTS if m0 is None else POINTS[:, None], t, m0, exponent=2 if kind == "known" else None
         )
         inside = [fit.interval[0] < 0.7 < fit.interval[1], fit.exponent_interval[0] < 2 < fit.exponent_interval[1]]
@@ -420,25 +421,25 @@ GOOD = 2.5 * (0.7 - POINTS) ** -2.0
     ],
 )
 def test_data_without_a_divergence_are_refused(x, t, text):
-    with pytest.raises(critical.NoDivergenceError, match=text) as caught:
-        critical.escape_fit(x, t)
+    with pytest.raises(divergence.NoDivergenceError, match=text) as caught:
+        divergence.escape_fit(x, t)
     assert isinstance(caught.value, ValueError) and str(caught.value).startswith("no divergence can be fitted: ")
     np.testing.assert_array_equal(caught.value.escape_time, t)
 
 
 def test_large_and_systematic_residuals_are_refused():
     x = np.linspace(0.3, 0.69, 40)
-    with pytest.raises(critical.NoDivergenceError, match="the residuals are systematic"):
-        critical.escape_fit(x[:30], (0.7 - x[:30]) ** -3.7, exponent=2.0)
+    with pytest.raises(divergence.NoDivergenceError, match="the residuals are systematic"):
+        divergence.escape_fit(x[:30], (0.7 - x[:30]) ** -3.7, exponent=2.0)
     rng = np.random.default_rng(2)
     noisy = (0.7 - x) ** -1.0 * np.exp(0.6 * rng.standard_normal(40))
-    with pytest.raises(critical.NoDivergenceError, match=r"residuals are 0\.\d+ of the variation"):
-        critical.escape_fit(x, noisy, exponent=1.0)
+    with pytest.raises(divergence.NoDivergenceError, match=r"residuals are 0\.\d+ of the variation"):
+        divergence.escape_fit(x, noisy, exponent=1.0)
 
 
 def test_times_that_do_not_grow_as_m0_falls_are_refused():
-    with pytest.raises(critical.NoDivergenceError, match="does not grow as m0 falls"):
-        critical.escape_fit(POINTS[:, None], GOOD[:, None] * [1.0, 0.9], [1e-4, 1e-8])
+    with pytest.raises(divergence.NoDivergenceError, match="does not grow as m0 falls"):
+        divergence.escape_fit(POINTS[:, None], GOOD[:, None] * [1.0, 0.9], [1e-4, 1e-8])
 
 
 @pytest.mark.parametrize(
@@ -472,8 +473,8 @@ def test_times_that_do_not_grow_as_m0_falls_are_refused():
 )
 def test_bad_data_are_refused(args, kwargs, error, text):
     with pytest.raises(error, match=text) as caught:
-        critical.escape_fit(*args, **kwargs)
-    assert not isinstance(caught.value, critical.NoDivergenceError)
+        divergence.escape_fit(*args, **kwargs)
+    assert not isinstance(caught.value, divergence.NoDivergenceError)
 
 
 # fits of escape times
@@ -492,11 +493,16 @@ def matrix_fit(**change):
         integrator=dmft.UniformGrid(dt=0.1),
         exponent=2.0,
     )
-    return critical.escape_threshold(**{**kwargs, **change})
+    return divergence.escape_threshold(**{**kwargs, **change})
 
 
-def test_escape_times_of_the_matrix_are_exact_and_diverge_at_one():
-    fit = matrix_fit()
+@pytest.fixture(scope="module")
+def whole_fit():
+    return matrix_fit()
+
+
+def test_escape_times_of_the_matrix_are_exact_and_diverge_at_one(whole_fit):
+    fit = whole_fit
     for x, t, m0 in zip(fit.x, fit.escape_time, fit.m0, strict=True):
         assert abs(matrix_overlap(t, x, m0) / 1e-2 - 1) < 1e-3
     # the rate is (1 - s)^2 / delta2, s = sqrt(delta2): exponent 2 at 1, but the points are far away
@@ -510,22 +516,22 @@ def test_exact_times_of_the_matrix_diverge_at_one():
     def time(x, m0):
         return brentq(lambda t: math.log(matrix_overlap(t, x, m0) / 1e-2), 1.0, 1e5)
 
-    fit = critical.escape_fit(x[:, None], np.vectorize(time)(x[:, None], m0), m0)
+    fit = divergence.escape_fit(x[:, None], np.vectorize(time)(x[:, None], m0), m0)
     assert 1 < fit.value < 1.03 and fit.drift < 0
     assert abs(fit.m0_drift) < 1e-4  # no aging: the growth time does not know m0
-    known = critical.escape_fit(fit.x, fit.escape_time, fit.m0, exponent=2.0)
+    known = divergence.escape_fit(fit.x, fit.escape_time, fit.m0, exponent=2.0)
     assert abs(known.value - 1) < 0.02
 
 
 def test_escape_threshold_passes_on_refusals_with_the_data():
     values = [0.3, 0.4, 0.5, 1.5]
-    with pytest.raises(critical.NoDivergenceError, match="3 finite times") as caught:
+    with pytest.raises(divergence.NoDivergenceError, match="3 finite times") as caught:
         matrix_fit(values=values, m0=1e-4)
     assert caught.value.x.tolist() == values and np.isfinite(caught.value.escape_time).tolist() == [True] * 3 + [False]
 
 
-def test_interrupt_keeps_the_escape_times(monkeypatch):
-    times = matrix_fit().escape_time
+def test_interrupt_keeps_the_escape_times(whole_fit, monkeypatch):
+    times = whole_fit.escape_time
     interrupt_after(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt) as caught:
         matrix_fit()
@@ -561,7 +567,7 @@ def test_failed_runs_are_left_out(monkeypatch):
     ],
 )
 def test_bad_escape_thresholds_are_refused_before_anything_is_solved(change, error, text, monkeypatch):
-    monkeypatch.setattr(critical, "solve", lambda *args, **kwargs: pytest.fail("solved"))
+    monkeypatch.setattr(search, "solve", lambda *args, **kwargs: pytest.fail("solved"))
     with pytest.raises(error, match=text):
         matrix_fit(**change)
 
@@ -585,7 +591,7 @@ CLOSED = {dmft.GradientFlow(): thresholds.gradient_flow, dmft.Langevin(): thresh
 )
 def test_growth_times_diverge_at_the_closed_form(dynamics, deltap, exponent, free, known):
     closed = CLOSED[dynamics](3, deltap)
-    fit = critical.escape_threshold(
+    fit = divergence.escape_threshold(
         dmft.SpikedMatrixTensor(3, 0.3, deltap),
         dynamics,
         "delta2",
@@ -595,15 +601,15 @@ def test_growth_times_diverge_at_the_closed_form(dynamics, deltap, exponent, fre
         event=LOW,
         integrator=LONG,
     )
-    fixed = critical.escape_fit(fit.x, fit.escape_time, fit.m0, exponent=exponent)
-    logarithmic = critical.escape_fit(fit.x, fit.escape_time, fit.m0, scale="log")
+    fixed = divergence.escape_fit(fit.x, fit.escape_time, fit.m0, exponent=exponent)
+    logarithmic = divergence.escape_fit(fit.x, fit.escape_time, fit.m0, scale="log")
     assert 0 < fit.value / closed - 1 < free and fit.m0_drift < 0
     assert 0 < logarithmic.value / closed - 1 < 0.7 * (fit.value / closed - 1) + 0.01
     # what is left is the age: one more step towards smaller m0 like the last one leaves about a half of it
     assert abs((logarithmic.value + logarithmic.m0_drift) / closed - 1) < 0.65 * (logarithmic.value / closed - 1)
     assert abs(fixed.value / closed - 1) < known and fixed.m0_drift < 0
     one = fit.m0 == 1e-6
-    single = critical.escape_fit(fit.x[one], fit.escape_time[one])
+    single = divergence.escape_fit(fit.x[one], fit.escape_time[one])
     assert single.value > fit.value  # finite m0
 
 
@@ -613,7 +619,7 @@ def test_bisection_at_a_fixed_horizon_passes_the_threshold():
     model, closed = dmft.SpikedMatrixTensor(3, 0.5, 1.0), thresholds.gradient_flow(3, 1.0)
     kwargs = dict(m0=1e-4, width=0.02, event=LOW, integrator=dmft.LogTime(rtol=1e-4, pilot=False))
     found = [
-        critical.threshold(model, dmft.GradientFlow(), "delta2", (0.2, 0.7), t_max=t, **kwargs)
+        search.threshold(model, dmft.GradientFlow(), "delta2", (0.2, 0.7), t_max=t, **kwargs)
         for t in (10.0, 40.0, 400.0)
     ]
     assert all(f.succeeds_below and consistent(f) for f in found)
@@ -625,7 +631,7 @@ def test_momentum_moves_the_horizon_threshold_but_little_the_fit():
     # the same marginal states: heavy ball with half the momentum is twice as fast
     model, values = dmft.SpikedMatrixTensor(3, 0.3, 1.0), [0.26, 0.29, 0.32, 0.35, 0.38]
     fits = [
-        critical.escape_threshold(
+        divergence.escape_threshold(
             model, dynamics, "delta2", values, m0=[1e-4, 1e-8], steps=4000, event=LOW, scale="log"
         )
         for dynamics in (dmft.GradientDescent(0.03), dmft.HeavyBall(0.03, 0.5))
@@ -633,7 +639,7 @@ def test_momentum_moves_the_horizon_threshold_but_little_the_fit():
     closed = thresholds.gradient_flow(3, 1.0)
     assert abs(fits[0].value / fits[1].value - 1) < 0.03
     assert all(1 < fit.value / closed < 1.1 for fit in fits)  # points as far as 0.52 to 0.76 of it
-    linear = critical.escape_fit(fits[1].x, fits[1].escape_time, fits[1].m0)
+    linear = divergence.escape_fit(fits[1].x, fits[1].escape_time, fits[1].m0)
     assert linear.value > 1.25 * closed and linear.drift < 0
 
 
@@ -643,6 +649,21 @@ FIND = ["threshold", "find", "--p", "3", "--deltap", "inf", "--dynamics", "gradi
 FIND += ["--t-max", "10", "--dt", "0.05", "--quiet"]
 
 
+@pytest.fixture
+def remembered(monkeypatch):
+    """Runs with the same arguments are solved once."""
+    original, known = search.solve, {}
+
+    def solve(*args, **kwargs):
+        key = repr((args, kwargs))
+        if key not in known:
+            known[key] = original(*args, **kwargs)
+        return known[key]
+
+    monkeypatch.setattr(search, "solve", solve)
+
+
+@pytest.mark.usefixtures("remembered")
 def test_bisection_on_the_command_line(capsys):
     assert main([*FIND, "--bracket", "1.0", "0.3", "--m0", "0.01", "--width", "1e-3", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -656,6 +677,7 @@ def test_bisection_on_the_command_line(capsys):
     assert capsys.readouterr().out.startswith(f"delta2 = {found.value:.8g} +- ")
 
 
+@pytest.mark.usefixtures("remembered")
 def test_divergence_on_the_command_line(capsys, tmp_path):
     values = ["--values", "0.4:0.8:6", "--m0", "1e-2,1e-3", "--event", "m=0.1", "--t-max", "300"]
     find = [*FIND[:-3], *values, "--integrator", "log-time", "--rtol", "1e-4", "--quiet"]

@@ -20,7 +20,8 @@ from scipy.optimize import brentq, minimize
 from scipy.special import gammaln
 
 import dmft
-from dmft import landscape, simulation
+from dmft import landscape
+from dmft.simulation import gaussian
 
 INF = math.inf
 MODELS = [
@@ -487,7 +488,7 @@ def compare_hessians(model, n, seeds, equator):
     """Rows of (lowest eigenvalue, its prediction, overlap, its prediction, bulk edge) at minima found by descent."""
     rows, scale = [], math.sqrt(model.Q(1.0, 2))
     for seed in seeds:
-        sample = simulation._Sample(model, None, n, 0.0 if equator else 0.5, seed)
+        sample = gaussian.FieldSample(model, None, n, dmft.Overlap(0.0 if equator else 0.5), seed)
         x = descend(sample, sample.start.copy(), slice(1, None) if equator else slice(None))
         t, values, overlaps = tangent_spectrum(sample, x)
         h = landscape.hessian(model, x[0] / math.sqrt(n), t / scale)
@@ -544,9 +545,9 @@ def small_landscape(model, n, rng):
     """Third derivatives of -H and its matrix of second ones at 0, signal included: -H = T xxx/6 + J xx/2."""
     T, J = np.zeros((n, n, n)), np.zeros((n, n))
     i, j, k = np.array(list(itertools.combinations_with_replacement(range(n), 3))).T
-    T[i, j, k] = simulation.draw_channel(rng, n, 3, model.coefficients[3])
+    T[i, j, k] = gaussian.draw_channel(rng, n, 3, model.coefficients[3])
     T = sum(T.transpose(order) for order in itertools.permutations(range(3)))
-    J[np.triu_indices(n)] = simulation.draw_channel(rng, n, 2, model.coefficients[2])
+    J[np.triu_indices(n)] = gaussian.draw_channel(rng, n, 2, model.coefficients[2])
     J = J + J.T
     T[0, 0, 0] += 6 * model.coefficients[3] / math.sqrt(n)  # N Q(m), m = x_0 / sqrt(N)
     J[0, 0] += 2 * model.coefficients[2]
@@ -699,7 +700,7 @@ def test_finite_n_density_approaches_the_complexity(model, m, y, rare):
 
 
 def test_conventions_page():
-    page = Path(__file__).parents[1] / "docs" / "conventions.md"
+    page = Path(__file__).parents[2] / "docs" / "conventions.md"
     result = doctest.testfile(str(page), module_relative=False)
     assert result.failed == 0 and result.attempted > 5
 

@@ -6,6 +6,7 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,8 @@ import xarray
 
 import dmft
 from dmft.cli import main
-from dmft.scan import execution, grid, slurm, store
+from dmft.scan import execution, points, slurm, store
+from dmft.scan import plan as grid
 from dmft.scan.points import Record
 from dmft.scan.store import Store, Table
 
@@ -839,14 +841,21 @@ def test_a_timer_of_the_user_goes_on(tmp_path):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_threads_do_not_go_on_after_the_time_limit(tmp_path):
+def test_threads_do_not_go_on_after_the_time_limit(tmp_path, monkeypatch):
     settings = {"N": 60, "samples": 2, "records": 2}
     over = {"m0": [0.1, 0.2, 0.3, 0.4]}
-    scan = dmft.Scan(MODEL, dmft.GradientDescent(0.01), over=over, steps=800, simulation=settings)
+    scan = dmft.Scan(MODEL, dmft.GradientDescent(0.01), over=over, steps=10, simulation=settings)
+    compute = points.SimulationPoint.solution
+
+    def until_after_the_limit(self, path, every, time_limit):
+        time.sleep(time_limit + 0.05)
+        return compute(self, path, every, time_limit)
+
+    monkeypatch.setattr(points.SimulationPoint, "solution", until_after_the_limit)
     with ThreadPoolExecutor(4) as executor:
-        status = scan.run(tmp_path, executor=executor, time_limit=0.2)
+        status = scan.run(tmp_path, executor=executor, time_limit=1.0)
         assert status.stopped == "stopped by the time limit"
-    assert 0 < execution.status(tmp_path).missing < 4  # the pool has waited for the one that ran
+    assert execution.status(tmp_path).missing == 3  # the pool has waited for the one that ran
 
 
 def test_a_retry_that_is_stopped_says_so(tmp_path):
@@ -885,19 +894,21 @@ def test_waiting_for_another_runner_costs_nothing(tmp_path):
     scan = small()
     Store(tmp_path).create()
     code = (
-        "import sys, time; from dmft.scan.store import Store; s = Store(sys.argv[1]); c = s.claim(sys.argv[2])\n"
-        "assert c.__enter__(); print('held', flush=True); time.sleep(3)"
+        "import sys; from dmft.scan.store import Store; s = Store(sys.argv[1]); c = s.claim(sys.argv[2])\n"
+        "assert c.__enter__(); print('held', flush=True); sys.stdin.read()"
     )
     argv = [sys.executable, "-c", code, str(tmp_path), scan.point(2).id]
     submitted = []
 
     class Executor:
         def submit(self, function, i):
+            if i == 2 and i not in submitted:
+                threading.Timer(1.0, other.stdin.close).start()
             submitted.append(i)
             value = function(i)
             return type("Future", (), {"result": lambda self: value})()
 
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
         assert scan.run(tmp_path, executor=Executor()).finished == 4
     assert submitted.count(2) == 2

@@ -1,0 +1,1 @@
+"""Independent results: what the tests compare with, computed without the solvers."""
