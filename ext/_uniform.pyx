@@ -77,6 +77,11 @@ cdef enum:
     MAX_POWER = 64
     MAX_THREADS = 64
 
+cpdef enum:             # outcomes of PanelSolver.advance; without a name, so that they are plain numbers in Python
+    OK
+    NO_CONVERGENCE
+    NOT_FINITE
+
 cdef struct Panel:
     Py_ssize_t index, base, n           # panel, its first node, number of finished times
     double h
@@ -98,12 +103,6 @@ cdef struct Panel:
     double z[MAX_POWER][L]              # channel integrals of R Q_k'(C)
     double sigma[BLOCK]                 # Sigma and D in the diagonal block
     double d[BLOCK]
-
-
-# outcomes of PanelSolver.advance
-OK = 0
-NO_CONVERGENCE = 1
-NOT_FINITE = 2
 
 
 def panel_nodes(edges):
@@ -768,9 +767,9 @@ cdef class PanelSolver:
         for _it in range(max_iterations):
             change = self._kernels()
             if not isfinite(change):
-                return 2
+                return NOT_FINITE
             if change < 0.0:
-                return 1
+                return NO_CONVERGENCE
             self._history(s.index)
             self.iterations += 1
             part = self._columns()
@@ -778,16 +777,16 @@ cdef class PanelSolver:
             part = self._block()
             change = part if part < 0.0 else max(change, part)
             if change < 0.0 or not change < 1e12:
-                return 1
+                return NO_CONVERGENCE
             rate = change / last if last > 0.0 else 1.0
             # converged, or stalled at rounding
             if (rate < 0.9 and change * rate / (1.0 - rate) < tol) or change < 1e-14 or (
                     rate > 0.5 and change < 1e-11):
                 self._kernels()
                 self._store()
-                return 0
+                return OK
             last = change
-        return 1
+        return NO_CONVERGENCE
 
     cdef void _store(self) noexcept nogil:
         """Append the rows of the panel to the triangles."""
