@@ -22,8 +22,10 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, isfinite, sqrt
 from libc.string cimport memset
 
-cdef extern from "recursion.h" nogil:
+cdef extern from "triangle.h" nogil:
     size_t row_start(Py_ssize_t s)
+
+cdef extern from "recursion.h" nogil:
     ctypedef struct kernel_set "struct recursion_kernels":
         const char *name
         void (*memory_pass)(const double *C, const double *R, Py_ssize_t s0, Py_ssize_t s1,

@@ -47,8 +47,10 @@ from libc.math cimport INFINITY, exp, fabs, isfinite, sqrt
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_lapack cimport dgesv
 
-cdef extern from "panel.h" nogil:
+cdef extern from "triangle.h" nogil:
     size_t row_start(Py_ssize_t s)
+
+cdef extern from "panel.h" nogil:
     ctypedef struct kernel_set "struct panel_kernels":
         const char *name
         void (*history_pass)(const double *C, const double *R, Py_ssize_t s0, Py_ssize_t s1,
