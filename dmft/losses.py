@@ -3,6 +3,9 @@
 A loss is any object with the methods ``value``, ``first`` and ``second``: l and its first and second
 derivative with respect to h, vectorised over arrays h and y of one shape.  The label is that of a
 Gaussian single-index model, y = h* + sqrt(noise) xi; a link function belongs in the loss.
+
+The kernels of sampled paths know ours by a number, ``kernel_code`` (ext/paths.h); a loss without one is evaluated in
+Python, by its methods.
 """
 
 import reprlib
@@ -25,6 +28,7 @@ class Quartic:
     """
 
     kind = "quartic"
+    kernel_code = 1
 
     def value(self, h, y):
         return (h * h - y * y) ** 2 / 4
@@ -55,6 +59,7 @@ class Normalized:
     a: float = 1.0
 
     kind = "normalized"
+    kernel_code = 2
 
     def __post_init__(self):
         object.__setattr__(self, "a", _check.real("a", self.a, above=0))
@@ -81,6 +86,7 @@ class Square:
     """
 
     kind = "square"
+    kernel_code = 3
 
     def value(self, h, y):
         return (h - y) ** 2 / 2
