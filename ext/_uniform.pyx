@@ -51,6 +51,10 @@ cdef extern from "triangle.h" nogil:
     size_t row_start(Py_ssize_t s)
 
 cdef extern from "panel.h" nogil:
+    enum:
+        NODES           # nodes per panel
+        L "LANES"       # lanes of a lane array
+        TABLE
     ctypedef struct kernel_set "struct panel_kernels":
         const char *name
         void (*history_pass)(const double *C, const double *R, Py_ssize_t s0, Py_ssize_t s1,
@@ -70,12 +74,9 @@ cdef extern from "panel.h" nogil:
     const kernel_set *select_kernels(const char *name)
 
 cdef enum:
-    K = 6               # steps per panel
-    NODES = 7           # nodes per panel, as in panel.h
-    L = 8               # lanes of a lane array, as in panel.h
-    BLOCK = 49          # NODES * NODES
-    SIDE = 35           # (NODES - 2) * NODES
-    TABLE = 105         # 3 * SIDE
+    K = NODES - 1       # steps per panel
+    BLOCK = NODES * NODES
+    SIDE = (NODES - 2) * NODES
     MAX_POWER = 64
     MAX_THREADS = 64
 
