@@ -104,7 +104,7 @@ def sweeps():
             rows.finish(np.zeros(0), 1.0, np.zeros(rows.rows + 1), 1.0)
             rows.settle()
         point, size = np.full(rows.rows, 1e-3), 8 * paths * rows.rows
-        cost = np.median(seconds(lambda rows=rows, point=point: rows.evaluate(1, 0.0, point), 15))
+        cost = np.median(seconds(lambda rows=rows, point=point: rows.evaluate(_paths.QUARTIC, 0.0, point), 15))
         print(
             f"2^{int(np.log2(paths))} paths, rank {rank:4d}{size / 1e6:6.0f}{1e3 * cost:9.2f}{size / cost / 1e9:8.1f}"
             f"{bandwidth(size) / 1e9:16.1f}"

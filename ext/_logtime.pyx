@@ -19,6 +19,12 @@ cdef extern from "logtime.h" nogil:
     enum:
         MAX_ORDER
         MAX_STRIDE
+    cpdef enum:                             # the coordinates; without a name, so that they are numbers in Python
+        LINEAR
+        LOG_AFTER
+        LOG_BEFORE
+        LINEAR_LAG
+        LOG_LAG
     ctypedef struct history_t "struct history":
         Py_ssize_t degree, stride, last, events
         const double *z

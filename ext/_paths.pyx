@@ -18,6 +18,10 @@ from libc.string cimport memset
 
 cdef extern from "paths.h" nogil:
     int TILE, LANES
+    cpdef enum:                 # the losses; without a name, so that they are plain numbers in Python
+        QUARTIC
+        NORMALIZED
+        SQUARE
     ctypedef struct kernel_set "struct path_kernels":
         const char *name
         void (*combine)(const double *rows, Py_ssize_t n, Py_ssize_t step, const double *a, double *h) noexcept nogil
@@ -34,7 +38,6 @@ cdef enum:
 
 tile = TILE
 largest_rank = PAIRS * MAX_SEGMENTS
-losses = {"quartic": 1, "normalized": 2, "square": 3}
 
 
 def segment_bytes(Py_ssize_t size, Py_ssize_t rank):
@@ -124,7 +127,8 @@ cdef class Paths:
         """The field at a point, the loss there and the products of its derivative with all rows.
 
         ``point`` are the coefficients of the rows; at ``other``, if given, the field and the loss only.
-        Returns (rows . f, f . f).  With ``loss`` 0 only the fields are made.
+        Returns (rows . f, f . f).  ``loss`` is QUARTIC, NORMALIZED or SQUARE, with parameter ``a``; with 0
+        only the fields are made.
         """
         cdef Py_ssize_t t, rows = self.rows
         cdef bint both = other is not None

@@ -22,8 +22,10 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, isfinite, sqrt
 from libc.string cimport memset
 
-cdef extern from "recursion.h" nogil:
+cdef extern from "triangle.h" nogil:
     size_t row_start(Py_ssize_t s)
+
+cdef extern from "recursion.h" nogil:
     ctypedef struct kernel_set "struct recursion_kernels":
         const char *name
         void (*memory_pass)(const double *C, const double *R, Py_ssize_t s0, Py_ssize_t s1,
@@ -35,15 +37,15 @@ cdef enum:
     MAX_THREADS = 64
     MANY = 512          # rows from which threads pay
 
-# outcomes of Recursion.advance
-OK = 0
-DIVERGED = 1
-NO_MULTIPLIER = 2
+cpdef enum:             # outcomes of Recursion.advance; without a name, so that they are plain numbers in Python
+    OK
+    DIVERGED
+    NO_MULTIPLIER
 
-# constraints
-SOFT = 0
-NORMALIZE = 1
-LAGRANGE = 2
+cpdef enum:             # constraints
+    SOFT
+    NORMALIZE
+    LAGRANGE
 
 cdef double LARGEST = 1e12      # |x|^2/N beyond which a run has diverged
 
@@ -141,7 +143,7 @@ cdef class Recursion:
         cdef Py_ssize_t _i
         with nogil:
             for _i in range(steps):
-                if self.done == self.n or self.status != 0:
+                if self.done == self.n or self.status != OK:
                     break
                 self.status = self._step(self.done - 1)
         return self.status
@@ -267,7 +269,7 @@ cdef class Recursion:
         for k in range(2, self.top + 1):
             signal += k * self.coef[k] * self._m_z[t] ** (k - 1)
             energy += self._energy[k, t]
-        if self.constraint == 0:
+        if self.constraint == SOFT:
             mu = self.strength * (self.E[t] - 1.0)
 
         memset(&self.Fx[-1], 0, (t + 2) * sizeof(double))
@@ -296,25 +298,25 @@ cdef class Recursion:
         self.scale, self.theta = 1.0, 0.0
         self._gradient_norm[t] = self.FF
         if not (isfinite(U) and isfinite(energy) and self._newest(t, t) < LARGEST):
-            return 1
-        if self.constraint != 0:
+            return DIVERGED
+        if self.constraint != SOFT:
             self._gradient_norm[t] -= self.Fz ** 2 / self.E[t]
-        if self.constraint == 1:
+        if self.constraint == NORMALIZE:
             self.scale = 1.0 / sqrt(U)
             mu = (sqrt(U) - 1.0) / alpha
-        elif self.constraint == 2:
+        elif self.constraint == LAGRANGE:
             wz = (1.0 + b) * self._free(t, t) - b * self._free(t, t - 1)
             root = wz * wz - self.E[t] * (U - 1.0)
             if not root >= 0.0:         # no point of the sphere on the line
                 self._mu[t] = INFINITY
-                return 2
+                return NO_MULTIPLIER
             # the root that vanishes with alpha, without cancellation where wz > 0
             root = sqrt(root)
             self.theta = (U - 1.0) / (wz + root) if wz > 0.0 else (wz - root) / self.E[t]
             mu = self.theta / alpha
         self._mu[t] = mu
         self.U = U
-        return 0
+        return OK
 
     cdef inline double _free(self, Py_ssize_t t, Py_ssize_t s) noexcept nogil:
         """<u x_s> of the step u from iterate t before the constraint."""
@@ -329,7 +331,7 @@ cdef class Recursion:
         for s in range(t + 1):
             self._C[new + s] = k * self._free(t, s) - theta * self.y[s]
         self._before[t + 1] = k * self._free(t, -1) - theta * self.y[-1]
-        self._C[new + t + 1] = self.U if self.constraint == 0 else 1.0
+        self._C[new + t + 1] = self.U if self.constraint == SOFT else 1.0
         for s in range(t):
             self._R[new + s] = (k * ((1.0 + a) * self._R[row + s] - a * self._R[last + s] + alpha * self.f[s])
                                 - theta * self.S[s])
@@ -337,6 +339,6 @@ cdef class Recursion:
         self._m[t + 1] = (k * ((1.0 + a) * self._m[t] - a * (self._m[t - 1] if t > 0 else self.m0) + alpha * self.Fm)
                           - theta * self._m_z[t])
         status = self._force(t + 1)
-        if status != 1:
+        if status != DIVERGED:
             self.done = t + 2           # known, even if there is no step from it
         return status

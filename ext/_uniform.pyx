@@ -47,8 +47,14 @@ from libc.math cimport INFINITY, exp, fabs, isfinite, sqrt
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_lapack cimport dgesv
 
-cdef extern from "panel.h" nogil:
+cdef extern from "triangle.h" nogil:
     size_t row_start(Py_ssize_t s)
+
+cdef extern from "panel.h" nogil:
+    enum:
+        NODES           # nodes per panel
+        L "LANES"       # lanes of a lane array
+        TABLE
     ctypedef struct kernel_set "struct panel_kernels":
         const char *name
         void (*history_pass)(const double *C, const double *R, Py_ssize_t s0, Py_ssize_t s1,
@@ -68,14 +74,16 @@ cdef extern from "panel.h" nogil:
     const kernel_set *select_kernels(const char *name)
 
 cdef enum:
-    K = 6               # steps per panel
-    NODES = 7           # nodes per panel, as in panel.h
-    L = 8               # lanes of a lane array, as in panel.h
-    BLOCK = 49          # NODES * NODES
-    SIDE = 35           # (NODES - 2) * NODES
-    TABLE = 105         # 3 * SIDE
+    K = NODES - 1       # steps per panel
+    BLOCK = NODES * NODES
+    SIDE = (NODES - 2) * NODES
     MAX_POWER = 64
     MAX_THREADS = 64
+
+cpdef enum:             # outcomes of PanelSolver.advance; without a name, so that they are plain numbers in Python
+    OK
+    NO_CONVERGENCE
+    NOT_FINITE
 
 cdef struct Panel:
     Py_ssize_t index, base, n           # panel, its first node, number of finished times
@@ -98,12 +106,6 @@ cdef struct Panel:
     double z[MAX_POWER][L]              # channel integrals of R Q_k'(C)
     double sigma[BLOCK]                 # Sigma and D in the diagonal block
     double d[BLOCK]
-
-
-# outcomes of PanelSolver.advance
-OK = 0
-NO_CONVERGENCE = 1
-NOT_FINITE = 2
 
 
 def panel_nodes(edges):
@@ -768,9 +770,9 @@ cdef class PanelSolver:
         for _it in range(max_iterations):
             change = self._kernels()
             if not isfinite(change):
-                return 2
+                return NOT_FINITE
             if change < 0.0:
-                return 1
+                return NO_CONVERGENCE
             self._history(s.index)
             self.iterations += 1
             part = self._columns()
@@ -778,16 +780,16 @@ cdef class PanelSolver:
             part = self._block()
             change = part if part < 0.0 else max(change, part)
             if change < 0.0 or not change < 1e12:
-                return 1
+                return NO_CONVERGENCE
             rate = change / last if last > 0.0 else 1.0
             # converged, or stalled at rounding
             if (rate < 0.9 and change * rate / (1.0 - rate) < tol) or change < 1e-14 or (
                     rate > 0.5 and change < 1e-11):
                 self._kernels()
                 self._store()
-                return 0
+                return OK
             last = change
-        return 1
+        return NO_CONVERGENCE
 
     cdef void _store(self) noexcept nogil:
         """Append the rows of the panel to the triangles."""

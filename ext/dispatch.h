@@ -5,8 +5,8 @@
  * is chosen when the library is loaded (never an illegal instruction).
  *
  * Included once per extension, after the definition of
- *   KERNELS                    file with the kernels, written for vectors of WIDTH doubles,
- *                              whose names are NAME(kernel),
+ *   KERNELS                    file with the kernels, written for the vectors of WIDTH doubles of
+ *                              vector.h, whose names are NAME(kernel),
  *   KERNEL_STRUCT              struct of their pointers, with a member "name",
  *   KERNEL_SET(label, suffix)  definition of the struct kernels_<suffix>.
  */
@@ -14,6 +14,7 @@
 
 #define WIDTH 2
 #define NAME(x) x##_base
+#include "vector.h"
 #include KERNELS
 #undef WIDTH
 #undef NAME
@@ -26,6 +27,7 @@ KERNEL_SET("baseline", base)
 #pragma GCC target("avx2,fma")
 #define WIDTH 4
 #define NAME(x) x##_avx2
+#include "vector.h"
 #include KERNELS
 #undef WIDTH
 #undef NAME
@@ -36,12 +38,18 @@ KERNEL_SET("avx2", avx2)
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma")
 #define WIDTH 8
 #define NAME(x) x##_avx512
+#include "vector.h"
 #include KERNELS
 #undef WIDTH
 #undef NAME
 #pragma GCC pop_options
 KERNEL_SET("avx512", avx512)
 #endif
+
+#undef vec
+#undef ivec
+#undef AT
+#undef READ
 
 /* The kernels of the named set, or NULL when it is unknown here or the processor
  * lacks it; an empty name asks for the widest set the processor has. */

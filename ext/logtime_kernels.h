@@ -4,21 +4,6 @@
  * WIDTH  doubles per vector register,  NAME(x)  the name of a kernel in this set.
  */
 
-#define vec NAME(vec)
-#define ivec NAME(ivec)
-typedef double vec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
-typedef long long ivec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
-#define AT(x, j) (*(vec *)((x) + (j)))
-#define READ(x, j) (*(const vec *)((x) + (j)))
-
-static inline double NAME(total)(vec x)
-{
-    double sum = x[0];
-    for (int i = 1; i < WIDTH; i++)
-        sum += x[i];
-    return sum;
-}
-
 /* barycentric weights over distances, with 1/TINY on a node, which then outweighs the others */
 static inline vec NAME(terms)(const struct history *h, double z, ptrdiff_t j)
 {
@@ -413,9 +398,5 @@ static void NAME(top_jacobian)(const struct history *h, const struct quadrature 
     }
 }
 
-#undef vec
-#undef ivec
-#undef AT
-#undef READ
 #undef line
 #undef side_sums

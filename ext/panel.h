@@ -6,12 +6,12 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "triangle.h"
+
 #define LANES 8
 #define NODES 7                             /* nodes per panel, both ends */
 #define TILE 112                            /* columns per cache tile */
 #define TABLE (3 * (NODES - 2) * NODES)
-
-static inline size_t row_start(ptrdiff_t s) { return (size_t)s * (size_t)(s + 1) / 2; }
 
 struct panel_kernels {
     const char *name;

@@ -8,15 +8,12 @@
  * over the rows, so that one stored element of C or R serves all rows at once.
  */
 
-#define vec NAME(vec)
-/* aligned(8): lane arrays are plain double arrays for their other users */
-typedef double vec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
+/* lane by lane */
+#define LARGER(x, y) ((vec)(((ivec)(x) & ((x) > (y))) | ((ivec)(y) & ~((x) > (y)))))
 
-typedef long long NAME(mask) __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
-#define LARGER(x, y) ((vec)(((NAME(mask))(x) & ((x) > (y))) | ((NAME(mask))(y) & ~((x) > (y)))))
-
-#define AT(x, j) (*(vec *)((x) + (size_t)(j) * LANES + q))
+/* a lane array in parts of one vector each */
 #define PARTS for (int q = 0; q < LANES; q += WIDTH)
+#define PART(x, j) AT(x, (size_t)(j) * LANES + q)
 
 /* Memory integrals over the finished history, all rows of the panel at once.
  *
@@ -42,18 +39,18 @@ static void NAME(history_pass)(const double *restrict C, const double *restrict 
                 const double *r2 = R + row_start(s + 2), *r3 = R + row_start(s + 3);
                 const ptrdiff_t ahead = 4 * s + 10;         /* same column, four rows on */
                 PARTS {
-                    const vec a0 = AT(a, s), a1 = AT(a, s + 1), a2 = AT(a, s + 2), a3 = AT(a, s + 3);
+                    const vec a0 = PART(a, s), a1 = PART(a, s + 1), a2 = PART(a, s + 2), a3 = PART(a, s + 3);
                     vec y0 = {0}, y1 = {0}, y2 = {0}, y3 = {0};
                     vec u0 = {0}, u1 = {0}, u2 = {0}, u3 = {0};
                     for (ptrdiff_t j = j0; j < end; j++) {
-                        const vec aj = AT(a, j), dj = AT(d, j);
-                        vec x = AT(xc, j), z = AT(xr, j);
+                        const vec aj = PART(a, j), dj = PART(d, j);
+                        vec x = PART(xc, j), z = PART(xr, j);
                         x += c0[j] * a0; y0 += c0[j] * aj; z += r0[j] * a0; u0 += r0[j] * dj;
                         x += c1[j] * a1; y1 += c1[j] * aj; z += r1[j] * a1; u1 += r1[j] * dj;
                         x += c2[j] * a2; y2 += c2[j] * aj; z += r2[j] * a2; u2 += r2[j] * dj;
                         x += c3[j] * a3; y3 += c3[j] * aj; z += r3[j] * a3; u3 += r3[j] * dj;
-                        AT(xc, j) = x;
-                        AT(xr, j) = z;
+                        PART(xc, j) = x;
+                        PART(xr, j) = z;
                         if (q == 0 && (j & 7) == 0) {
                             __builtin_prefetch(c0 + j + ahead);
                             __builtin_prefetch(c1 + j + ahead + 4);
@@ -65,10 +62,10 @@ static void NAME(history_pass)(const double *restrict C, const double *restrict 
                             __builtin_prefetch(r3 + j + ahead + 12);
                         }
                     }
-                    AT(xc, s) += y0 + u0;
-                    AT(xc, s + 1) += y1 + u1;
-                    AT(xc, s + 2) += y2 + u2;
-                    AT(xc, s + 3) += y3 + u3;
+                    PART(xc, s) += y0 + u0;
+                    PART(xc, s + 1) += y1 + u1;
+                    PART(xc, s + 2) += y2 + u2;
+                    PART(xc, s + 3) += y3 + u3;
                 }
             }
             /* single rows, and the corner of a group of four at the diagonal */
@@ -79,15 +76,15 @@ static void NAME(history_pass)(const double *restrict C, const double *restrict 
                 if (last < from)
                     continue;
                 PARTS {
-                    const vec ai = AT(a, i);
+                    const vec ai = PART(a, i);
                     vec y = {0};
                     for (ptrdiff_t j = from; j <= last; j++) {
-                        y += ci[j] * AT(a, j) + ri[j] * AT(d, j);
-                        AT(xr, j) += ri[j] * ai;
+                        y += ci[j] * PART(a, j) + ri[j] * PART(d, j);
+                        PART(xr, j) += ri[j] * ai;
                         if (j < i)
-                            AT(xc, j) += ci[j] * ai;
+                            PART(xc, j) += ci[j] * ai;
                     }
-                    AT(xc, i) += y;
+                    PART(xc, i) += y;
                 }
             }
             s += group;
@@ -107,20 +104,20 @@ static void NAME(eval_rows)(ptrdiff_t n, int top, const double *restrict c, cons
         double *restrict a, double *restrict d, double *restrict z)
 {
     PARTS for (ptrdiff_t j = 0; j < n; j++) {
-        const vec cj = AT(c, j), wr = w[j] * AT(r, j);
+        const vec cj = PART(c, j), wr = w[j] * PART(r, j);
         vec power = cj, lower = {0}, q1 = {0}, q2 = {0};
         lower += 1.0;
         for (int k = 2; k <= top; k++) {
-            const vec g = beta[k * stride + j] * AT(lane_coef, k);
+            const vec g = beta[k * stride + j] * PART(lane_coef, k);
             const vec term = g * power;
             q1 += term;
             q2 += (double)(k - 1) * g * lower;
-            AT(z, k) += wr * term;
+            PART(z, k) += wr * term;
             lower = power;
             power *= cj;
         }
-        AT(d, j) = w[j] * q1;
-        AT(a, j) = wr * q2;
+        PART(d, j) = w[j] * q1;
+        PART(a, j) = wr * q2;
     }
 }
 
@@ -132,26 +129,25 @@ static double NAME(solve_columns)(ptrdiff_t n, const double *restrict u, const d
         const double *restrict g, const double *restrict f1, const double *restrict m,
         double *restrict x)
 {
-    double largest = 0, sum = 0;
+    double largest = 0;
     vec big[LANES / WIDTH], total = {0};
     memset(big, 0, sizeof big);
     for (ptrdiff_t j = 0; j < n; j++) {
         const double x0 = x[j * LANES];
         const double *gj = g + j * LANES;
         PARTS {
-            vec y = x0 * AT(u, 0);
+            vec y = x0 * PART(u, 0);
             for (int l = 0; l < LANES; l++)
-                y += (gj[l] + f1[l] * m[j]) * AT(v, l);
-            const vec diff = y - AT(x, j), square = diff * diff;
+                y += (gj[l] + f1[l] * m[j]) * PART(v, l);
+            const vec diff = y - PART(x, j), square = diff * diff;
             big[q / WIDTH] = LARGER(square, big[q / WIDTH]);
             total += square;
-            AT(x, j) = y;
+            PART(x, j) = y;
         }
     }
     for (int l = 0; l < LANES; l++)
         largest = big[l / WIDTH][l % WIDTH] > largest ? big[l / WIDTH][l % WIDTH] : largest;
-    for (int l = 0; l < WIDTH; l++)
-        sum += total[l];
+    const double sum = NAME(total)(total);
     return sum != sum ? sum : sqrt(largest);
 }
 
@@ -165,14 +161,14 @@ static void NAME(panel_columns)(ptrdiff_t n, const double *restrict a, const dou
         vec acc[NODES], sum = {0};
         memset(acc, 0, sizeof acc);
         for (ptrdiff_t j = 0; j < n; j++) {
-            const vec aj = AT(a, j), dj = AT(d, j);
+            const vec aj = PART(a, j), dj = PART(d, j);
             for (int i = 0; i < NODES; i++)
                 acc[i] += c[j * LANES + i] * aj + r[j * LANES + i] * dj;
             sum += m[j] * aj;
         }
         for (int i = 0; i < NODES; i++)
-            AT(go, i) = acc[i];
-        AT(gm, 0) = sum;
+            PART(go, i) = acc[i];
+        PART(gm, 0) = sum;
     }
 }
 
@@ -190,8 +186,8 @@ static void NAME(diagonal_corrections)(ptrdiff_t panels, const double *restrict 
         PARTS {
             vec sigma[NODES], dd[NODES];
             for (int l = 0; l < NODES; l++) {
-                sigma[l] = AT(a, o + l) / w[o + l];
-                dd[l] = AT(d, o + l) / w[o + l];
+                sigma[l] = PART(a, o + l) / w[o + l];
+                dd[l] = PART(d, o + l) / w[o + l];
             }
             for (int i = 1; i < K; i++) {
                 const double *tc = table + p * TABLE + (i - 1) * NODES;
@@ -201,20 +197,19 @@ static void NAME(diagonal_corrections)(ptrdiff_t panels, const double *restrict 
                     x += tc[l] * sigma[l] + td[l] * dd[l];
                     z += tr[l] * sigma[l];
                 }
-                AT(xc, o + i) += x;
-                AT(xr, o + i) += z;
+                PART(xc, o + i) += x;
+                PART(xr, o + i) += z;
             }
             /* a column on a panel boundary: the bulk weight belongs to one side only */
-            AT(xc, o) -= diagonal * h[p] * weight[0] * dd[0];
+            PART(xc, o) -= diagonal * h[p] * weight[0] * dd[0];
             if (p > 0)
-                AT(xr, o) -= diagonal * h[p - 1] * weight[K] * sigma[0];
+                PART(xr, o) -= diagonal * h[p - 1] * weight[K] * sigma[0];
             if (p == panels - 1)
-                AT(xr, o + K) -= diagonal * h[p] * weight[K] * sigma[K];
+                PART(xr, o + K) -= diagonal * h[p] * weight[K] * sigma[K];
         }
     }
 }
 
-#undef AT
 #undef LARGER
 #undef PARTS
-#undef vec
+#undef PART

@@ -4,10 +4,6 @@
  * WIDTH  doubles per vector register,  NAME(x)  the name of a kernel in this set.
  */
 
-#define vec NAME(vec)
-typedef double vec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
-#define AT(x, j) (*(vec *)((x) + (j)))
-#define READ(x, j) (*(const vec *)((x) + (j)))
 #define BLOCK (8 * WIDTH)                   /* paths whose sums stay in registers */
 
 /* h += sum_i a[i] rows[i] over every step-th of n rows */
@@ -105,7 +101,4 @@ static void NAME(loss)(int kind, double a, const double *restrict h, const doubl
     }
 }
 
-#undef vec
-#undef AT
-#undef READ
 #undef BLOCK

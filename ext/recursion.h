@@ -4,9 +4,9 @@
 
 #include <stddef.h>
 
-#define TILE 1024                           /* columns per cache tile, a multiple of every WIDTH */
+#include "triangle.h"
 
-static inline size_t row_start(ptrdiff_t s) { return (size_t)s * (size_t)(s + 1) / 2; }
+#define TILE 1024                           /* columns per cache tile, a multiple of every WIDTH */
 
 struct recursion_kernels {
     const char *name;

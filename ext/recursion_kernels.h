@@ -4,20 +4,6 @@
  * WIDTH  doubles per vector register,  NAME(x)  the name of a kernel in this set.
  */
 
-#define vec NAME(vec)
-/* aligned(8): rows of a packed triangle start anywhere */
-typedef double vec __attribute__((vector_size(8 * WIDTH), aligned(8), may_alias));
-#define AT(x, j) (*(vec *)((x) + (j)))
-#define READ(x, j) (*(const vec *)((x) + (j)))
-
-static double NAME(sum)(vec x)
-{
-    double total = 0;
-    for (int l = 0; l < WIDTH; l++)
-        total += x[l];
-    return total;
-}
-
 /* Memory sums over the rows s in [s0, s1) of the packed triangles C and R (R zero on the diagonal):
  *     xc[j] += w[s] C(s,j)  (j < s),      xr[j] += w[s] R(s,j)  (j < s),
  *     xc[s] += sum_{j<=s} w[j] C(s,j) + p[j] R(s,j).
@@ -63,10 +49,10 @@ static void NAME(memory_pass)(const double *restrict C, const double *restrict R
                         __builtin_prefetch(r3 + from + ahead + 12);
                     }
                 }
-                xc[s] += NAME(sum)(y0);
-                xc[s + 1] += NAME(sum)(y1);
-                xc[s + 2] += NAME(sum)(y2);
-                xc[s + 3] += NAME(sum)(y3);
+                xc[s] += NAME(total)(y0);
+                xc[s + 1] += NAME(total)(y1);
+                xc[s + 2] += NAME(total)(y2);
+                xc[s + 3] += NAME(total)(y3);
             }
             /* single rows, and what is left of a group at the diagonal */
             for (ptrdiff_t i = s; i < s + group; i++) {
@@ -86,7 +72,3 @@ static void NAME(memory_pass)(const double *restrict C, const double *restrict R
         }
     }
 }
-
-#undef AT
-#undef READ
-#undef vec

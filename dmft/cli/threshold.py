@@ -183,7 +183,8 @@ def find_problem(args):
         setattr(args, name, first)
     starts, args.m0 = args.m0, None  # one or several: not a spec's
     problem = {k: v for k, v in specs.arguments(solve_spec(args)).items() if k not in ("save_at", "events")}
-    problem["m0"] = problem.pop("start").m0 if starts is None else starts[0] if args.bracket is not None else starts
+    start = problem.pop("start")
+    problem["m0"] = start.m0 if starts is None else starts[0] if args.bracket is not None else starts
     if args.success is not None:
         problem["event"] = specs.events_from([args.success])[0]
     return problem | {"over": args.over, "progress": False if args.quiet else None}

@@ -52,7 +52,7 @@ class Paths:
         self.kernel = kernel.Paths(z[:first], y, instruction_set())
         # without overlap, and where the loss cannot tell y from -y, the overlap stays zero
         self._symmetric = equations.m0 == 0 and np.array_equal(self.loss.first(z[1], y), self.loss.first(z[1], -y))
-        self._builtin = self.loss.kernel_code
+        self._code = self.loss.kernel_code  # 0: evaluated in Python
         self.tol = _rank_tol(settings, self.loss, z, y)
         self._candidate_is_new = False
         self.largest, self.share, self.shared_at = 0.0, 0.0, 0  # gradient norm, share of a path in it
@@ -73,11 +73,11 @@ class Paths:
         if weight is not None:
             kernel.weight[:n] = weight
         rows, other_rows = self._on_rows(point), None if other is None else self._on_rows(other)
-        products, square = kernel.evaluate(self._builtin, getattr(self.loss, "a", 0.0), rows, other_rows)
+        products, square = kernel.evaluate(self._code, getattr(self.loss, "a", 0.0), rows, other_rows)
         self._check_field(kernel.h, t)
         if other is not None:
             self._check_field(kernel.h_other, t)
-        if not self._builtin:
+        if not self._code:
             products, square = self._user_loss(other is not None)
         products, square = self.alpha / n * products, self.alpha / n * square
         if not math.isfinite(square):

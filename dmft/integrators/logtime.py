@@ -41,7 +41,6 @@ from ..machine import available_memory, instruction_set, single_threaded_blas, u
 from ..solution import lagrange, triangle_points
 from .base import Integrator, Interpolation, Run
 
-LINEAR, AFTER, BEFORE, LINEAR_LAG, LAG = range(5)  # coordinate of a panel, as in ext/logtime.h
 LOWEST_ORDER = 4  # below it the first rows are too inaccurate
 PILOT = 10.0  # tolerance of the pilot run over that of the run
 GAIN = 8.0  # its errors over those of the run, as observed (they fall like rtol^0.9 to rtol^1.1)
@@ -205,17 +204,21 @@ def graded(half, first, ratio):
 
 def coordinate(kind, x0, tp, tau):
     """f of panels of the given kinds."""
-    distance = np.where(kind == AFTER, tp - x0, np.where(kind == BEFORE, x0 - tp, tau))
+    from .._logtime import LINEAR, LINEAR_LAG, LOG_AFTER, LOG_BEFORE
+
+    distance = np.where(kind == LOG_AFTER, tp - x0, np.where(kind == LOG_BEFORE, x0 - tp, tau))
     logarithm = np.log(np.maximum(distance, 1e-300))
     return np.where(kind == LINEAR, tp - x0, np.where(kind == LINEAR_LAG, tau, logarithm))
 
 
 def position(kind, x0, f, t):
     """(t', tau) of the coordinates f, both free of cancellation where they are small."""
-    if kind in (LINEAR_LAG, LAG):
+    from .._logtime import LINEAR, LINEAR_LAG, LOG_AFTER, LOG_LAG
+
+    if kind in (LINEAR_LAG, LOG_LAG):
         tau = f if kind == LINEAR_LAG else np.exp(f)
         return t - tau, tau
-    tp = x0 + (f if kind == LINEAR else np.exp(f) if kind == AFTER else -np.exp(f))
+    tp = x0 + (f if kind == LINEAR else np.exp(f) if kind == LOG_AFTER else -np.exp(f))
     return tp, t - tp
 
 
@@ -241,6 +244,8 @@ class Panels:
     """
 
     def __init__(self, t, pieces, z):
+        from .._logtime import LINEAR, LINEAR_LAG, LOG_BEFORE, LOG_LAG
+
         degree = len(z) - 1
         self.t, self.pieces = t, pieces
         self.kind = np.array([p[0] for p in pieces], dtype=np.intc)
@@ -257,7 +262,7 @@ class Panels:
             self.tp[i * degree : (i + 1) * degree] = tp[:-1]
             self.tau[i * degree : (i + 1) * degree] = tau[:-1]
             d = np.ones_like(f) if kind in (LINEAR, LINEAR_LAG) else np.exp(-f)
-            self.speed[i] = self.slope[i] * (-d if kind in (BEFORE, LINEAR_LAG, LAG) else d)
+            self.speed[i] = self.slope[i] * (-d if kind in (LOG_BEFORE, LINEAR_LAG, LOG_LAG) else d)
         self.tp[0], self.tau[0], self.tp[-1], self.tau[-1] = 0.0, t, t, 0.0
         self.left, self.lag = self.tp[:-1:degree].copy(), self.tau[:-1:degree].copy()
         self.right, self.right_lag = self.tp[degree::degree], self.tau[degree::degree]
@@ -265,20 +270,22 @@ class Panels:
 
 def base_pieces(t, first, ratio, events):
     """Pieces graded at t' = 0, at past events (both sides) and at the diagonal."""
+    from .._logtime import LINEAR, LINEAR_LAG, LOG_AFTER, LOG_BEFORE, LOG_LAG
+
     features = [(0.0, first)] + [(te, max(first, width)) for te, width in events if te < t]
     pieces = []
     for i, (x, h) in enumerate(features):
         end = features[i + 1][0] if i + 1 < len(features) else t
         half = 0.5 * (end - x)
         for j, (a, b) in enumerate(pairwise(graded(half, h, ratio))):
-            pieces.append((LINEAR, x, a, b) if j == 0 else (AFTER, x, math.log(a), math.log(b)))
+            pieces.append((LINEAR, x, a, b) if j == 0 else (LOG_AFTER, x, math.log(a), math.log(b)))
         last = i + 1 == len(features)
         sides = list(enumerate(pairwise(graded(half, first if last else features[i + 1][1], ratio))))
         for j, (a, b) in reversed(sides):
             if last:
-                pieces.append((LINEAR_LAG, 0.0, b, a) if j == 0 else (LAG, 0.0, math.log(b), math.log(a)))
+                pieces.append((LINEAR_LAG, 0.0, b, a) if j == 0 else (LOG_LAG, 0.0, math.log(b), math.log(a)))
             else:
-                pieces.append((LINEAR, end, -b, -a) if j == 0 else (BEFORE, end, math.log(b), math.log(a)))
+                pieces.append((LINEAR, end, -b, -a) if j == 0 else (LOG_BEFORE, end, math.log(b), math.log(a)))
     return pieces
 
 
@@ -344,6 +351,8 @@ class Pass:
 
     def _first_row(self):
         """The row at t = 0, a single point."""
+        from .._logtime import LINEAR
+
         m0, T = self.equations.m0, self.equations.temperature
         point = Panels(1.0, [(LINEAR, 0.0, 0.0, 1.0)], self.chebyshev[0])
         point.slope[:] = point.shift[:] = point.lag[:] = 0.0

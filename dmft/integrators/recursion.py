@@ -107,7 +107,9 @@ class RecursionRun(Run):
     @property
     def finished(self):
         """Whether the last iterate is known, with its mu, or the run was ended."""
-        return self.stopped or (self.solver.done == self.steps + 1 and self.solver.status == 0)
+        from .. import _recursion as kernel
+
+        return self.stopped or (self.solver.done == self.steps + 1 and self.solver.status == kernel.OK)
 
     def advance(self):
         """Take some steps, a few milliseconds of work.

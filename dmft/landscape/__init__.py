@@ -3,6 +3,8 @@
 from ..solution.law import Law
 from .hessian_spectra import Spectrum, ThresholdStates, alpha_bbp, random_start, spectrum, threshold_states
 from .kac_rice import (
+    DEFINITIONS,
+    KINDS,
     CriticalPoints,
     Hessian,
     complexity,
@@ -15,6 +17,8 @@ from .kac_rice import (
 )
 
 __all__ = [
+    "DEFINITIONS",
+    "KINDS",
     "CriticalPoints",
     "Hessian",
     "Law",

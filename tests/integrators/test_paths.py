@@ -9,7 +9,9 @@ import pytest
 from oracles.paths import kernel_solution, linear_regression, linear_regression_flow, marchenko_pastur, simulated
 
 import dmft
+from dmft import _paths
 from dmft.dynamics import Piecewise
+from dmft.models.losses import LOSSES
 
 # few paths make tests fast: one of them then often carries a tenth of the mean square of a force
 pytestmark = pytest.mark.filterwarnings("ignore:.*one path of:RuntimeWarning")
@@ -572,6 +574,22 @@ def test_default_integrator():
     assert "SampledPaths" in sol.stats["integrator"]
     assert sol.integrator.paths == 2**15 and sol.integrator.scrambles == 8
     assert eval(repr(paths(4096, 3, seed=5)), {"SampledPaths": dmft.SampledPaths}) == paths(4096, 3, seed=5)
+
+
+# --- losses in the kernels -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("instruction_set", ["baseline", ""])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_the_kernels(name, instruction_set):
+    loss = LOSSES[name](0.7) if name == "normalized" else LOSSES[name]()
+    assert loss.kernel_code == getattr(_paths, name.upper())
+    y, start = np.random.default_rng(0).standard_normal((2, 300))
+    rows = _paths.Paths(np.array([y, start]), y, instruction_set)
+    rows.evaluate(loss.kernel_code, getattr(loss, "a", 0.0), np.array([0.4, 1.2]))
+    h = 0.4 * y + 1.2 * start
+    for method, values in (("value", rows.value), ("first", rows.f), ("second", rows.curvature)):
+        np.testing.assert_allclose(values[:300], getattr(loss, method)(h, y), rtol=1e-12, atol=1e-12, err_msg=method)
 
 
 # --- losses of the user ------------------------------------------------------------------------

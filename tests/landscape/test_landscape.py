@@ -149,7 +149,7 @@ def test_price_of_the_outlier(theta, fraction):
     """Large deviations of the largest eigenvalue of a GOE matrix with a rank-one part (Maida 2007)."""
     top = theta + 1 / theta
     y = 2 + fraction * (top - 2)
-    place = landscape._Place(*(np.array(x) for x in (0.0, 1.0, 1.0, 0.0, theta)))
+    place = kac_rice._Place(*(np.array(x) for x in (0.0, 1.0, 1.0, 0.0, theta)))
     value = landscape._outlier_cost(place, landscape._Curvature.of(np.array(y)))
     area = quad(lambda z: math.sqrt(max(z**2 - 4, 0.0)), y, top, epsabs=1e-12)[0]
     expected = -area / 4 - theta / 2 * (y - top) + (y**2 - top**2) / 8
