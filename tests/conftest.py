@@ -1,8 +1,9 @@
 import os
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: linear algebra has one thread in each
-    for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(_name, "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: none takes more than its share of the cores
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import pytest

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..dynamics import DYNAMICS
-from ..files import spec as specs
 from ..equations import family_of
+from ..files import spec as specs
 from ..integrators import INTEGRATORS, solvers
 from ..models import CONSTRAINTS, LOSSES, MODELS
 from .common import UsageError, number

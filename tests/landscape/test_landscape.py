@@ -21,6 +21,7 @@ from scipy.special import gammaln
 
 import dmft
 from dmft import landscape
+from dmft.landscape import kac_rice
 from dmft.simulation import gaussian
 
 INF = math.inf
@@ -150,7 +151,7 @@ def test_price_of_the_outlier(theta, fraction):
     top = theta + 1 / theta
     y = 2 + fraction * (top - 2)
     place = kac_rice._Place(*(np.array(x) for x in (0.0, 1.0, 1.0, 0.0, theta)))
-    value = landscape._outlier_cost(place, landscape._Curvature.of(np.array(y)))
+    value = kac_rice._outlier_cost(place, kac_rice._Curvature.of(np.array(y)))
     area = quad(lambda z: math.sqrt(max(z**2 - 4, 0.0)), y, top, epsabs=1e-12)[0]
     expected = -area / 4 - theta / 2 * (y - top) + (y**2 - top**2) / 8
     assert value == pytest.approx(expected, abs=1e-9 * top**2)
