@@ -1,7 +1,8 @@
 """Plain data: objects that tables of numbers, strings, lists and mappings name by their ``kind``.
 
-Models, constraints, losses, dynamics, schedules, starts and integrators are families of frozen dataclasses.  A class with a ``kind`` is known to its family as soon as it is defined: a user's own class is then found by specs,
-files, scans and the command line as the built-in ones are.
+Models, constraints, losses, dynamics, schedules, starts and integrators are families of frozen dataclasses.  A class
+with a ``kind`` is known to its family as soon as it is defined: a user's own class is then found by specs, files,
+scans and the command line as the built-in ones are.
 
 What a field of such a class says of itself beside type and default, in its ``metadata``:
 

@@ -41,7 +41,7 @@ class TwoTimeEquations(Equations):
     temperature: float
     m0: float
     annealing: Annealing | None = None
-    constraint: Constraint = Sphere()
+    constraint: Constraint = Sphere()  # noqa: RUF009  (frozen)
     mass: float = 0.0
     friction: float = 1.0
     initial_velocity: float = 0.0
