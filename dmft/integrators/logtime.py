@@ -38,7 +38,7 @@ from .._plain import about
 from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, single_threaded_blas, usable_threads
-from ..solution import lagrange, triangle_points
+from ..solution import lagrange_weights, triangle_points
 from .base import Integrator, Interpolation, Run
 
 LOWEST_ORDER = 4  # below it the first rows are too inaccurate
@@ -333,7 +333,7 @@ class Pass:
         if kernels is None:
             from .. import _logtime as kernels
         self.settings, self.equations, self.t_max, self.kernels = settings, equations, t_max, kernels
-        self.landscape = Landscape(equations.coefficients)
+        self.covariance = Covariance(equations.coefficients)
         self.chebyshev = chebyshev(settings.degree)
         x, weight = np.polynomial.legendre.leggauss(settings.degree)
         self.gauss = 0.5 * (x + 1.0), 0.5 * weight
@@ -341,7 +341,7 @@ class Pass:
         self.rate = equations.rate(t_max)
         self.first_panel = min(FIRST_PANEL, 2.0 / self.rate)
         # what an error of R over the time 1/rate does to mu, over that of C; 1 for p = 3
-        strength = float(self.landscape.first(1.0) + self.landscape.second(1.0)) / self.rate
+        strength = float(self.covariance.first(1.0) + self.covariance.second(1.0)) / self.rate
         self.response_weight = 0.3 * max(1.0, strength / 1.3)
         self.order, self.known = settings.order, None
         self.events, self.rows, self.journal = [], [], []
@@ -404,7 +404,7 @@ class Pass:
             row.panels.tau,
             *self.gauss,
             self.first_panel * settings.ratio ** np.arange(count),
-            *self.landscape.series,
+            *self.covariance.series,
             usable_threads(settings.threads),
         )
         return System(self, row, integrals)
@@ -550,7 +550,7 @@ class Pass:
         self.history.set_order(self.order)
 
 
-class Landscape:
+class Covariance:
     """Derivatives of Q(x) = sum_k g_k x^k."""
 
     def __init__(self, coefficients):
@@ -582,7 +582,7 @@ class Clock:
         k = np.clip(np.searchsorted(t, x) - 1, 0, None)
         first = np.clip(k + 1 - (order + 1) // 2, 0, len(t) - order)
         index = first[:, None] + np.arange(order)
-        return index, lagrange(self.variable(t)[index], self.variable(x))
+        return index, lagrange_weights(self.variable(t)[index], self.variable(x))
 
 
 class System:
@@ -590,7 +590,7 @@ class System:
 
     def __init__(self, run, row, integrals):
         self.run, self.row, self.integrals = run, row, integrals
-        self.Q, self.T, self.m0 = run.landscape, run.equations.temperature, run.equations.m0
+        self.Q, self.T, self.m0 = run.covariance, run.equations.temperature, run.equations.m0
         panels = row.panels
         self.t, self.N = panels.t, len(panels.tp)
         self.clock, self.order = Clock(run.order, tuple(run.events)), run.order
@@ -617,7 +617,7 @@ class System:
         panels, t = self.row.panels, self.run.t
         c, r = self.run.history.evaluate(np.full(self.N, self.t), panels.tp, panels.tau)
         order = min(self.order, len(t))
-        weights = lagrange(self.clock.variable(t[None, -order:]), self.clock.variable(np.array([self.t])))[0]
+        weights = lagrange_weights(self.clock.variable(t[None, -order:]), self.clock.variable(np.array([self.t])))[0]
         mu, m = (weights @ self.run.values[name][-order:] for name in ("mu", "m"))
         self.guess = np.concatenate([r, c, [mu, m]])
 

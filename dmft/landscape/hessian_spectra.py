@@ -39,7 +39,7 @@ from scipy.optimize import brentq, root
 
 from .. import _check
 from ..errors import SolverError
-from ..models import PhaseRetrieval, SoftSphere, Sphere
+from ..models import PhaseRetrieval
 from ..solution.law import CONSISTENT, Law
 
 FAR = 1e30  # stands for infinity where the range of the curvature is found
@@ -296,13 +296,12 @@ def _measure(model, law):
     if f is not None and np.abs((f * f) @ w - 1).max() > CONSISTENT:
         raise ValueError("forces are not orthonormal: alpha E[f_i f_j] must be 1 for i = j and 0 otherwise")
     c = _coordinates(e, h, weights)
-    if isinstance(model.constraint, Sphere):
+    if not model.constraint.soft:
         shift = -float(w @ (h * model.loss_function.first(h, y)))
         basis, rank_one = _orthogonal_to(c), np.zeros((len(c) - 1, len(c) - 1))
     else:
         shift = model.constraint.multiplier(float(c @ c))
-        soft = isinstance(model.constraint, SoftSphere)
-        basis, rank_one = np.eye(len(c)), (2 * model.constraint.strength if soft else 0.0) * np.outer(c, c)
+        basis, rank_one = np.eye(len(c)), 2 * model.constraint.pull * np.outer(c, c)
     limit = -1 / lowest if lowest < 0 else math.inf
     return _Measure(D, w, limit, basis.T @ e, f, basis[0], rank_one), shift
 
@@ -479,7 +478,7 @@ def threshold_states(model):
     True
     """
     _check.instance("model", model, PhaseRetrieval, "a PhaseRetrieval(...)")
-    if not isinstance(model.constraint, Sphere):
+    if model.constraint.soft:
         raise ValueError(f"constraint = {model.constraint!r} is not allowed: threshold states need the hard Sphere()")
     alpha = model.alpha
     chi, y = _solve_threshold(

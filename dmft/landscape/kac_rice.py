@@ -30,7 +30,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from .. import _check
-from ..models import GaussianLandscape, Sphere
+from ..models import GaussianLandscape
 from .hessian_spectra import Law, Spectrum, ThresholdStates, alpha_bbp, random_start, spectrum, threshold_states
 
 KINDS = ("minima", "all", "saddles")
@@ -115,7 +115,7 @@ class _Field:
     @classmethod
     def of(cls, model):
         _check.instance("model", model, GaussianLandscape, "a SpikedMatrixTensor or a MixedSpin")
-        if not isinstance(model.constraint, Sphere):
+        if model.constraint.soft:
             raise ValueError(f"constraint = {model.constraint!r} is not allowed: the landscape needs the hard Sphere()")
         g = model.coefficients
         if not g:
@@ -147,17 +147,17 @@ class _Field:
     def free_curvature(self, m):
         """Law of y at overlap m, whatever the energy."""
         pull = math.sqrt(self.r) * m * self.signal(m, 1) / math.sqrt(self.Q1)
-        return _Law(1 + 1 / self.r, pull / self.r, (pull - self.excess) / self.r)
+        return _Gaussian(1 + 1 / self.r, pull / self.r, (pull - self.excess) / self.r)
 
     def curvature_at(self, m, energy):
         """Law of y at overlap m and energy H/N."""
         spread = self.scatter * self.Q0 / self.Q2
         regression = (-energy - self.signal(m, 0)) * (self.Q1 / self.Q0)
         mean = (m * self.signal(m, 1) + regression) / math.sqrt(self.Q2)
-        return _Law(spread, mean, mean + spread - 2)
+        return _Gaussian(spread, mean, mean + spread - 2)
 
 
-class _Law(NamedTuple):
+class _Gaussian(NamedTuple):
     """Before critical points are counted, y is Gaussian of this mean and of variance spread/N."""
 
     spread: float

@@ -1,7 +1,7 @@
 """Solutions: what came out of a run, its two-time functions and events."""
 
 from .events import Crossing, Occurrence, find_crossings
-from .interpolation import PANEL, lagrange, local_polynomial
+from .interpolation import PANEL, lagrange_weights, local_polynomial
 from .law import KeptPaths, Law
 from .solution import Solution
 from .two_time import TwoTime, linear, linear_blocks, triangle_points
@@ -15,7 +15,7 @@ __all__ = [
     "Solution",
     "TwoTime",
     "find_crossings",
-    "lagrange",
+    "lagrange_weights",
     "linear",
     "linear_blocks",
     "local_polynomial",

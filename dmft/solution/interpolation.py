@@ -23,10 +23,10 @@ def local_polynomial(t, y, x, block=PANEL):
     cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, len(t) - 1)
     first = np.minimum(block * (cell // block), len(t) - width)
     index = first[:, None] + np.arange(width)
-    return np.einsum("ki,ki->k", lagrange(t[index], x), y[index])
+    return np.einsum("ki,ki->k", lagrange_weights(t[index], x), y[index])
 
 
-def lagrange(nodes, x):
+def lagrange_weights(nodes, x):
     """Lagrange weights (k, w) of the points x (k,) on the nodes (k, w)."""
     width = nodes.shape[1]
     weights = np.ones_like(nodes)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .interpolation import PANEL, lagrange
+from .interpolation import PANEL, lagrange_weights
 
 
 class TwoTime:
@@ -81,14 +81,14 @@ class TwoTime:
         q = p[diagonal]
         if q.size:
             nodes = self._panel_nodes[q]
-            left, right = lagrange(nodes, t[diagonal]), lagrange(nodes, s[diagonal])
+            left, right = lagrange_weights(nodes, t[diagonal]), lagrange_weights(nodes, s[diagonal])
             out[diagonal] = np.einsum("ki,kij,kj->k", left, self.blocks[q], right)
         rest = ~diagonal
         if np.any(rest):
             t, s, p = t[rest], s[rest], p[rest]
             # the rows of the panel; at a cut last panel the last rows there are
             first = np.minimum(self.block * p, len(self.t) - self.block - 1)
-            weights = lagrange(self.t[first[:, None] + np.arange(self.block + 1)], t)
+            weights = lagrange_weights(self.t[first[:, None] + np.arange(self.block + 1)], t)
             total = np.zeros(len(t))
             for w in range(self.block + 1):
                 k = first + w
@@ -108,7 +108,7 @@ class TwoTime:
         nodes = self._panel_nodes[np.minimum(column, panel)]
         flat = (self._starts[k] + self.block * column)[:, None] + np.arange(self.block + 1)
         values = np.where(own[:, None], near, self._data[np.minimum(flat, len(self._data) - 1)])
-        return np.einsum("ki,ki->k", lagrange(nodes, s), values)
+        return np.einsum("ki,ki->k", lagrange_weights(nodes, s), values)
 
     def stored(self, name):
         """What a file needs beside the values, as plain data under names of its own."""
@@ -119,7 +119,7 @@ class TwoTime:
         lengths = np.searchsorted(self.t_prime, times, side="right")
         data = [self(np.full(n, t), self.t_prime[:n]) for t, n in zip(times, lengths, strict=True)]
         p = self._panel(times)
-        near = np.einsum("ki,kij->kj", lagrange(self._panel_nodes[p], times), self.blocks[p])
+        near = np.einsum("ki,kij->kj", lagrange_weights(self._panel_nodes[p], times), self.blocks[p])
         return TwoTime(times, self.t_prime, np.concatenate(data), near, self.block)
 
 
