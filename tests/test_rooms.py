@@ -40,7 +40,9 @@ def test_the_graph_sees_circles_and_upward_imports():
 def told_by_type(path):
     """Names of models, dynamics and constraints in isinstance and issubclass of a file."""
     families = {**MODELS, **DYNAMICS, **CONSTRAINTS}
-    classes = {base.__name__ for cls in families.values() for base in cls.__mro__ if base.__module__.startswith("dmft.")}
+    classes = {
+        base.__name__ for cls in families.values() for base in cls.__mro__ if base.__module__.startswith("dmft.")
+    }
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in ("isinstance", "issubclass"):
             names = {n.id for n in ast.walk(node.args[1]) if isinstance(n, ast.Name)}

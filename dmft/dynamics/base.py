@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from .._plain import Kind
+from .schedules import Annealing, Schedule
 
 
 class Dynamics(Kind):
@@ -22,6 +23,7 @@ class Dynamics(Kind):
         Whether its theory is a state evolution (``dmft.amp``) in place of two-time equations.
     """
 
+    nested = {"learning_rate": Schedule, "momentum": Schedule, "annealing": Annealing}
     label: ClassVar[str] = ""
     discrete: ClassVar[bool]
     temperature: Any

@@ -9,8 +9,10 @@ of the paths measure.
 import math
 import time
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,8 +22,8 @@ from .._plain import about
 from ..equations import PathEquations
 from ..errors import SolverError
 from ..machine import available_memory, usable_threads
-from ..solution import PANEL, TwoTime, linear_blocks
-from .base import Integrator, Run
+from ..solution import PANEL, TwoTime, linear_blocks, local_polynomial
+from .base import Integrator, Interpolation, Run
 from .directions import MINIMAL_TOL, Paths
 from .trajectories import Extrapolated, Iterations
 from .uniform import check_step
@@ -119,6 +121,10 @@ class SampledPaths(Integrator):
         """The step must not be longer than the run."""
         if not equations.discrete:
             check_step(self.dt, duration)
+
+    def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
+        """On straight lines between iterates, and on the panels of gradient flow."""
+        return partial(local_polynomial, block=1 if discrete else PANEL)
 
     def with_seed(self, seed: int) -> Self:
         """The same with another seed."""

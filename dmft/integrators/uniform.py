@@ -12,7 +12,9 @@ observed rate of convergence and with it the error of the finest grid.
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +25,8 @@ from .._plain import about
 from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, usable_threads
-from ..solution import PANEL, TwoTime, linear
-from .base import Integrator, Run
+from ..solution import PANEL, TwoTime, linear, local_polynomial
+from .base import Integrator, Interpolation, Run
 
 DEFAULT_RTOL = 1e-6
 MAX_REFINEMENTS = 8
@@ -86,6 +88,10 @@ class UniformGrid(Integrator):
     def check(self, equations: TwoTimeEquations, duration: float) -> None:
         """The step must not be longer than the run."""
         check_step(self.dt, duration)
+
+    def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
+        """On the panels."""
+        return partial(local_polynomial, block=PANEL)
 
     def start(self, equations: TwoTimeEquations, duration: float) -> "UniformRun":
         """Begin a run."""

@@ -3,6 +3,8 @@
 from typing import Any, ClassVar
 
 from .._plain import Kind
+from .constraints import Constraint
+from .losses import Loss
 
 
 class Model(Kind):
@@ -17,6 +19,7 @@ class Model(Kind):
     constraint : Constraint
     """
 
+    nested = {"constraint": Constraint, "loss": Loss}
     label: ClassVar[str] = ""
     planted: Any  # of a class, or a parameter
     constraint: Any

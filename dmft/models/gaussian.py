@@ -85,7 +85,7 @@ class GaussianLandscape(Model):
     """Gaussian field with covariance N Q(x.x'/N): the public base.
 
     A subclass says what Q is, by its Taylor coefficients or by functions; it is best a frozen dataclass with
-    parameters of its own, and has a ``kind`` by which files, scans and the command line know it.  All integrators and
+    parameters of its own, and with a ``kind`` files, scans and the command line know it.  All integrators and
     simulations work on the Taylor coefficients; functions are expanded, up to order 63.
 
     Attributes
@@ -109,7 +109,6 @@ class GaussianLandscape(Model):
     --------
     >>> import dmft, numpy as np
     >>> class Cosh(dmft.GaussianLandscape):
-    ...     kind = "cosh-example"
     ...     planted = True
     ...     functions = (lambda x: np.cosh(x) - 1, np.sinh, np.cosh)
     >>> round(24 * Cosh().coefficients[4], 12)
@@ -197,7 +196,7 @@ class SpikedMatrixTensor(GaussianLandscape):
     p: int = field(metadata=about("order of the tensor, at least 3"))
     delta2: float = field(metadata=about("noise of the matrix (inf: no matrix)"))
     deltap: float = field(metadata=about("noise of the tensor (inf: no tensor)"))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2", nested=Constraint))
+    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2"))
 
     kind = "spiked-matrix-tensor"
     label = "spiked matrix-tensor model"
@@ -248,7 +247,7 @@ class MixedSpin(GaussianLandscape):
     """
 
     couplings: Mapping[int, float] = field(metadata=about("g_p of Q(x) = sum g_p x^p", keys=int))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2", nested=Constraint))
+    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2"))
     planted: bool = field(default=False, metadata=about("whether there is a signal", later=True))
 
     kind = "mixed-spin"
