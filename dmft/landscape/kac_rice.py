@@ -15,7 +15,7 @@ of H is described by three intensive numbers:
 The mean number of critical points per dm dy de is exp(N Sigma(m, y, e)).  Sigma, the annealed
 complexity, bounds the typical number from above: where Sigma < 0 there are none.
 
-Hessian spectra of ``PhaseRetrieval`` (``spectrum``, ``alpha_bbp``, ...) are those of ``dmft.spectra``.
+Hessian spectra of ``PhaseRetrieval`` (``spectrum``, ``alpha_bbp``, ...) are in ``hessian_spectra``.
 
 Q, Q', Q'' without an argument are those at 1.  Below ``omega = (1 - m^2) Q''/Q'``,
 ``sigma = Q'(m) / sqrt(Q')`` (0 without a signal), and s in (0, 1] stands for y = s + 1/s >= 2;

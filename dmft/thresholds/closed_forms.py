@@ -6,7 +6,7 @@ named object exists.  ``deltap`` may be an array of any shape, the result then h
 ``deltap=inf`` (no tensor) is allowed, all lines at unit temperature end at Delta_2 = 1 there.
 ``inf`` means that the statement holds for every Delta_2.  No line is ever NaN.
 Thresholds from solutions (bisection, divergence of escape times): ``dmft.threshold``, ``dmft.escape_fit``,
-``dmft.escape_threshold``, in ``dmft.critical``.
+``dmft.escape_threshold``: ``search`` and ``divergence`` beside this file.
 
 Names in the formulas: kappa = 1/Delta_2; m the overlap with the signal; Q', Q'' without argument
 are Q'(1) = kappa + 1/Delta_p and Q''(1) = kappa + (p-1)/Delta_p.
