@@ -410,7 +410,7 @@ def run(
     seconds, memory = scan.check(meter)
     store.check_plan(scan, update)
     # tasks on different machines must agree on the shares: the last digits of the costs may differ
-    own = np.argsort(-np.round(np.log2(seconds)), kind="stable")[slice(*share)]
+    own = np.argsort(-np.round(np.log2(np.maximum(seconds, 1e-12))), kind="stable")[slice(*share)]
     own = own[np.argsort(-seconds[own], kind="stable")]
     workers = usable_cores() if workers is None and task is None else workers or 1
     if executor is None:
