@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1] / "dmft"
 
 # from the ground up; what stands in one layer may import from it and from those below
 LAYERS = (
-    ("_check", "_plain", "_signals", "errors", "machine", "progress"),
+    ("_check", "_plain", "_signals", "_typing", "errors", "machine", "progress"),
     ("models", "dynamics", "starts"),
     ("equations",),
     ("solution", "files", "integrators"),

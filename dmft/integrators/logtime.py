@@ -28,13 +28,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import lu_factor, lu_solve
 
 from .. import _check
 from .._plain import about
+from .._typing import Array, Number
 from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, single_threaded_blas, usable_threads
@@ -113,7 +115,7 @@ class LogTime(Integrator):
         object.__setattr__(self, "max_step", _check.real("max_step", self.max_step, low=1e-3, high=0.4))
 
     @property
-    def coarser(self):
+    def coarser(self) -> "LogTime":
         """The integrator of the pilot run."""
         return replace(
             self,
@@ -137,7 +139,7 @@ class LogTime(Integrator):
         return LogTwoTime(run, 0, rows, columns), LogTwoTime(run, 1, rows, columns)
 
     @property
-    def most_rows(self):
+    def most_rows(self) -> int:
         """Rows after which a run is given up: several times what a slow escape takes."""
         return int(1200 * max(1.0, 1e-6 / self.rtol) ** 0.2)
 
@@ -754,25 +756,29 @@ class LogTwoTime:
         Whether t may lie between the rows.
     """
 
-    block = None
+    block: int | None = None
 
-    def __init__(self, run, which, t, t_prime):
+    def __init__(self, run: Any, which: int, t: Array, t_prime: Array) -> None:
         self._run, self._which = run, which
         self.t, self.t_prime = t, t_prime
-        self.complete = np.array_equal(t, t_prime)
+        self.complete = bool(np.array_equal(t, t_prime))
 
-    def __call__(self, t, s):
+    @overload
+    def __call__(self, t: Number, s: Number) -> float: ...
+    @overload
+    def __call__(self, t: ArrayLike, s: ArrayLike) -> Array: ...
+    def __call__(self, t: ArrayLike, s: ArrayLike) -> float | Array:
         t, s, shape = triangle_points(t, s, self.t, self.complete)
         out = self._run.evaluate(t, s)[self._which]
         return out.reshape(shape) if shape else float(out[0])
 
-    def row(self, i):
+    def row(self, i: int) -> tuple[Array, Array]:
         """Row i: (t' <= t[i], f(t[i], t'))."""
         columns = self.t_prime[: np.searchsorted(self.t_prime, self.t[i], side="right")]
         return columns, self(np.full(len(columns), self.t[i]), columns)
 
     @property
-    def values(self):
+    def values(self) -> Array:
         """Lower-triangular array (n, k): 0 where t' > t."""
         out = np.zeros((len(self.t), len(self.t_prime)))
         for i in range(len(self.t)):
@@ -780,11 +786,11 @@ class LogTwoTime:
             out[i, : len(columns)] = row
         return out
 
-    def keep(self, times):
+    def keep(self, times: Array) -> "LogTwoTime":
         """The same function on the rows at ``times`` only."""
         return LogTwoTime(self._run, self._which, np.asarray(times, dtype=float), self.t_prime)
 
-    def stored(self, name):
+    def stored(self, name: str) -> dict[str, Any]:
         """What a file needs beside the values: the rows of the run, those of C and R together."""
         return {"rows": {**self._run.state(), "t_max": self._run.t_max}}
 

@@ -150,7 +150,7 @@ class SampledPaths(Integrator):
             "seconds": self.scrambles / self.threads * (1e-9 * self.paths * passes * rank + response),
         }
 
-    def grid(self, equations, duration):
+    def grid(self, equations: PathEquations, duration: float) -> tuple[float, int]:
         """(time step, number of steps) of the solution."""
         if equations.discrete:
             return 1.0, duration
@@ -167,14 +167,14 @@ class SampledPaths(Integrator):
         )
         return 1.0 / edge
 
-    def rank(self, equations, steps):
+    def rank(self, equations: PathEquations, steps: int) -> int:
         """Largest number of directions of a run."""
         bound = (steps + 1) * equations.directions_per_step + 1
         if self.max_rank is not None:
             return min(bound, self.max_rank)
         return bound if equations.fresh_directions else min(bound, FULL_BATCH_RANK)
 
-    def memory(self, equations, steps):
+    def memory(self, equations: PathEquations, steps: int) -> int:
         """Bytes of a run: rows of the paths, C with its error, and what is kept on request."""
         from .._paths import segment_bytes
 

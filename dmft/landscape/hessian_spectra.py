@@ -33,11 +33,13 @@ that of Baik, Ben Arous, Peche (BBP).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, root
 
 from .. import _check
+from .._typing import Array
 from ..errors import SolverError
 from ..models import PhaseRetrieval
 from ..solution.law import CONSISTENT, Law
@@ -78,12 +80,12 @@ class Spectrum:
     """
 
     edge: float
-    outliers: np.ndarray
-    overlaps: np.ndarray
+    outliers: Array
+    overlaps: Array
     lowest: float
     shift: float
     s_edge: float
-    errors: dict = field(default_factory=dict)
+    errors: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +153,7 @@ class _Measure:
         return s * np.linalg.eigvalsh(self.matrix(s)[0])[-1 - k]
 
 
-def random_start(model, *, m0=0.0, points=200):
+def random_start(model: PhaseRetrieval, *, m0: float = 0.0, points: int = 200) -> Law:
     """Law of weights independent of the data, of overlap m0 with the signal, on the sphere |w|^2 = d.
 
     Deterministic quadrature in (h, y), spaced geometrically from 1e-3 up, so that averages of functions like
@@ -201,7 +203,7 @@ def random_start(model, *, m0=0.0, points=200):
     return Law(h, h_star, y, np.append(weights, 0 * far[0]), np.stack([h_star, perpendicular]))
 
 
-def spectrum(model, law, *, multiplier=None):
+def spectrum(model: PhaseRetrieval, law: Law | Sequence[Law], *, multiplier: float | None = None) -> Spectrum:
     """Lower end of the spectrum of the Hessian.
 
     Parameters
@@ -370,7 +372,7 @@ def _overlap(measure, s, k):
     return float((v @ measure.signal) ** 2 * gap / norm)
 
 
-def alpha_bbp(model, state="random"):
+def alpha_bbp(model: PhaseRetrieval, state: str = "random") -> float:
     """Measurements per unknown above which the signal splits an eigenvalue off the bulk of the Hessian.
 
     The Hessian is that on the tangent space of the sphere at overlap 0.  (For a loss even in h the direction
@@ -439,7 +441,7 @@ def _bbp_threshold(model):
     return 1 / _conditions(model, *found)[1]
 
 
-def threshold_states(model):
+def threshold_states(model: PhaseRetrieval) -> ThresholdStates:
     """Threshold states at overlap 0: marginal minima of one-step replica symmetry breaking at zero temperature.
 
     Given the label, the field omega is Gaussian weighted by exp(-y V),

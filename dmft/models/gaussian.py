@@ -6,12 +6,14 @@ The planted part of the energy is -N Q(m), m = x.x*/N.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import _check
 from .._plain import FixedDict, about
+from .._typing import Array, Number
 from .base import Model
 from .constraints import Constraint, SoftSphere, Sphere
 
@@ -135,7 +137,11 @@ class GaussianLandscape(Model):
         """Orders of the interaction channels, ascending."""
         return tuple(sorted(self.coefficients))
 
-    def Q(self, x: Any, derivative: int = 0) -> Any:
+    @overload
+    def Q(self, x: Number, derivative: int = ...) -> float: ...
+    @overload
+    def Q(self, x: ArrayLike, derivative: int = ...) -> Array: ...
+    def Q(self, x: ArrayLike, derivative: int = 0) -> float | Array:
         """Covariance function or its derivative of the given order.
 
         Parameters

@@ -4,7 +4,7 @@ from .events import Crossing, Occurrence, find_crossings
 from .interpolation import PANEL, lagrange_weights, local_polynomial
 from .law import KeptPaths, Law
 from .solution import Solution
-from .two_time import TwoTime, linear, linear_blocks, triangle_points
+from .two_time import TwoTime, TwoTimeFunction, linear, linear_blocks, triangle_points
 
 __all__ = [
     "PANEL",
@@ -14,6 +14,7 @@ __all__ = [
     "Occurrence",
     "Solution",
     "TwoTime",
+    "TwoTimeFunction",
     "find_crossings",
     "lagrange_weights",
     "linear",

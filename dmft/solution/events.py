@@ -1,11 +1,13 @@
 """Events: crossings of a level by a scalar of the solution."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _check
+from .._typing import Array
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ class Occurrence:
     error: float | None = None
 
 
-def find_crossings(t, y, level, interpolate, direction=0, start=0):
+def find_crossings(
+    t: Array, y: Array, level: float, interpolate: Callable[[Array], Array], direction: int = 0, start: int = 0
+) -> list[tuple[float, int]]:
     """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
 
     ``interpolate`` gives y at an array of times.
