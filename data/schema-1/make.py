@@ -60,7 +60,7 @@ PLANS = {
         {"over": {"alpha": [2.0, 3.0]}, "steps": 5, "integrator": dmft.SampledPaths(paths=64), "solutions": True},
     ),
     "evolution": (SPIKED, dmft.AMP("bayes"), {"over": {"delta2": [0.5, 2.0]}, "m0": 0.1}),
-    "simulated": (SPIKED, dmft.Langevin(), {"over": {"N": [8, 16]}, "t_max": 1.0, "simulation": {"samples": 2, "N": 8}}),
+    "simulated": (SPIKED, dmft.Langevin(), {"over": {"N": [8, 16]}, "t_max": 1, "simulation": {"samples": 2, "N": 8}}),
 }
 
 LEARNING_RATES = [0.01, 0.02, 1.5, 0.03]  # the third diverges, the last is missing
@@ -128,7 +128,8 @@ def make_scan():
     (folder / "points" / f"{ids[3]}.h5").unlink()
     path = folder / "checkpoints" / f"{ids[3]}.ckpt"
     arguments = {**plan.point(3).arguments, "save_at": [0.0]}
-    dmft.solve(**arguments, checkpoint=dmft.Checkpoint(path), callback=lambda step: step.t >= 60)  # 64 are taken at once
+    checkpoint = dmft.Checkpoint(path)
+    dmft.solve(**arguments, checkpoint=checkpoint, callback=lambda step: step.t >= 60)  # 64 are taken at once
     part = dmft.gather(folder).load()
     (folder / "lock").unlink(missing_ok=True)
     data = {"ids": ids, "sha256": plan.sha256, "message": [str(x) for x in whole.message.values]}

@@ -137,9 +137,9 @@ class Solution:
         return out.reshape(x.shape) if x.shape else float(out[0])
 
     def escape_time(self, name="m", level=0.5):
-        """First time at which a scalar reaches ``level``; ``inf`` if it never does.
+        """First time at which a scalar crosses ``level``; ``inf`` if it never does.
 
-        Located on the interpolating polynomial, as events are; 0 if the scalar starts there.
+        Located on the interpolating polynomial, as events are (see ``Crossing``); 0 if the scalar starts there.
 
         Raises
         ------
@@ -148,8 +148,6 @@ class Solution:
         """
         values = self._scalar(name)
         level = _check.real("level", level)
-        if values[0] == level:
-            return 0.0
         crossings = find_crossings(self.t, values, level, partial(self._interpolated, values))
         return crossings[0][0] if crossings else float("inf")
 

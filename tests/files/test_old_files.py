@@ -95,7 +95,6 @@ def test_an_old_file_is_written_as_it_was(old, name):
 
 def test_kept_paths_of_an_old_file(old):
     sol = dmft.load(old / "paths.h5")
-    law = sol.laws(6)[0]
     loss = np.mean([sol.model.loss_function.value(law.h, law.y).mean() for law in sol.laws(6)])
     assert len(sol.laws(6)) == 2
     assert loss == pytest.approx(sol.scalars["train_loss"][6], rel=1e-12)
