@@ -543,7 +543,7 @@ class Pass:
             m, mu, *energies = (values[name][k + 1] for name in ("m", "mu", *(f"energy_{i}" for i in orders)))
             panels = Panels(float(state["t"][k + 1]), plain, self.chebyshev[0])
             self._accept(panels, C[k], R[k], m, mu, dict(zip(orders, energies, strict=True)))
-        self.values = {name: list(map(float, x)) for name, x in values.items()}
+        self.values = {name: list(map(float, values[name])) for name in self.equations.names}
         for te, width in np.asarray(state["events"]):
             self.events.append((float(te), float(width)))
             self.history.add_event(*self.events[-1])

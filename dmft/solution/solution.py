@@ -149,9 +149,9 @@ class Solution:
         return out.reshape(x.shape) if x.shape else float(out[0])
 
     def escape_time(self, name: str = "m", level: float = 0.5) -> float:
-        """First time at which a scalar reaches ``level``; ``inf`` if it never does.
+        """First time at which a scalar crosses ``level``; ``inf`` if it never does.
 
-        Located on the interpolating polynomial, as events are; 0 if the scalar starts there.
+        Located on the interpolating polynomial, as events are (see ``Crossing``); 0 if the scalar starts there.
 
         Raises
         ------
