@@ -8,6 +8,8 @@ What a field of such a class says of itself beside type and default, in its ``me
 
 help : str
     One line for the command line.
+symbol : str
+    For figures, in TeX; without one they say the name.
 nested : family
     Its value may be a table: of one of this family, or whatever ``nested.of_table(where, table)`` reads.
 keys : callable

@@ -1003,6 +1003,17 @@ _LINES = (
     trivialization,
 )
 
+LABELS = {  # of those in the phase diagram
+    "amp": "Bayes AMP leaves m = 0",
+    "amp_high": "Bayes AMP, high overlap",
+    "information_theoretic": "information-theoretic",
+    "upper_spinodal": "upper spinodal",
+    "ml_amp": "maximum-likelihood AMP",
+    "gradient_flow": "gradient flow",
+    "langevin": "Langevin, T = 1",
+    "trivialization": "landscape trivialises",
+}
+
 
 @_common
 def lines(p, deltap):
