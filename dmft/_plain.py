@@ -8,6 +8,8 @@ What a field of such a class says of itself beside type and default, in its ``me
 
 help : str
     One line for the command line.
+symbol : str
+    For figures, in TeX; without one they say the name.
 keys : callable
     Makes the keys of a mapping of the strings in a file: ``int``.
 later : bool

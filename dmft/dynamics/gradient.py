@@ -85,7 +85,7 @@ class GradientDescent(Iteration):
     """
 
     learning_rate: Rate = field(metadata=about("of every step"))
-    temperature: float = field(default=0.0, metadata=about("of the noise of the force"))
+    temperature: float = field(default=0.0, metadata=about("of the noise of the force", symbol="$T$"))
 
     kind = "gradient-descent"
     descends = True

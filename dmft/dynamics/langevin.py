@@ -30,7 +30,7 @@ class Langevin(Dynamics):
     Langevin(temperature=0.5, annealing=None)
     """
 
-    temperature: float = field(default=1.0, metadata=about("bath temperature"))
+    temperature: float = field(default=1.0, metadata=about("bath temperature", symbol="$T$"))
     annealing: Annealing | None = field(default=None, metadata=about("temperatures of the channels of the landscape"))
 
     kind = "langevin"

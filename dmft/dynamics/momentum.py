@@ -42,7 +42,7 @@ class UnderdampedLangevin(Dynamics):
 
     mass: float = field(metadata=about("of the motion"))
     friction: float = field(default=1.0, metadata=about("of the motion"))
-    temperature: float = field(default=1.0, metadata=about("bath temperature"))
+    temperature: float = field(default=1.0, metadata=about("bath temperature", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
     kind = "underdamped-langevin"
@@ -140,7 +140,7 @@ class HeavyBall(Iteration):
 
     learning_rate: Rate = field(metadata=about("of every step"))
     momentum: Rate = field(metadata=about("a number"))
-    temperature: float = field(default=0.0, metadata=about("of the noise of the force"))
+    temperature: float = field(default=0.0, metadata=about("of the noise of the force", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
     kind = "heavy-ball"
@@ -227,7 +227,7 @@ class Nesterov(Iteration):
 
     learning_rate: Rate = field(metadata=about("of every step"))
     momentum: Rate | str | None = field(default=None, metadata=about("a number, or lambda; default t/(t+3)"))
-    temperature: float = field(default=0.0, metadata=about("of the noise of the force"))
+    temperature: float = field(default=0.0, metadata=about("of the noise of the force", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
     kind = "nesterov"

@@ -199,9 +199,9 @@ class SpikedMatrixTensor(GaussianLandscape):
     SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0)
     """
 
-    p: int = field(metadata=about("order of the tensor, at least 3"))
-    delta2: float = field(metadata=about("noise of the matrix (inf: no matrix)"))
-    deltap: float = field(metadata=about("noise of the tensor (inf: no tensor)"))
+    p: int = field(metadata=about("order of the tensor, at least 3", symbol="$p$"))
+    delta2: float = field(metadata=about("noise of the matrix (inf: no matrix)", symbol=r"$\Delta_2$"))
+    deltap: float = field(metadata=about("noise of the tensor (inf: no tensor)", symbol=r"$\Delta_p$"))
     constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2"))
 
     kind = "spiked-matrix-tensor"

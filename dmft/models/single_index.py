@@ -54,7 +54,7 @@ class PhaseRetrieval(Model):
     PhaseRetrieval(alpha=3.0, loss='normalized', a=0.5, constraint=Ridge(strength=0.1))
     """
 
-    alpha: float = field(metadata=about("measurements per unknown"))
+    alpha: float = field(metadata=about("measurements per unknown", symbol=r"$\alpha$"))
     loss: Any = field(default="quartic", metadata=about("of a measurement"))
     a: float | None = field(default=None, metadata=about("of the normalized loss, default 1"))
     noise: float = field(default=0.0, metadata=about("of the measurements: its variance"))

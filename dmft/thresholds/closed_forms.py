@@ -1054,6 +1054,17 @@ _LINES = (
     trivialization,
 )
 
+LABELS = {  # of those in the phase diagram
+    "amp": "Bayes AMP leaves m = 0",
+    "amp_high": "Bayes AMP, high overlap",
+    "information_theoretic": "information-theoretic",
+    "upper_spinodal": "upper spinodal",
+    "ml_amp": "maximum-likelihood AMP",
+    "gradient_flow": "gradient flow",
+    "langevin": "Langevin, T = 1",
+    "trivialization": "landscape trivialises",
+}
+
 
 @overload
 def lines(p: int, deltap: Number) -> dict[str, float]: ...
