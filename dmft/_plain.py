@@ -40,6 +40,7 @@ class Kind:
 
     kinds: ClassVar[dict[str, type[Any]]]
     kind: ClassVar[str]
+    label: ClassVar[str] = ""  # in words, for titles
     nested: ClassVar[Mapping[str, Any]] = {}  # parameters whose value may be a table, with the family that reads it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -53,6 +54,8 @@ class Kind:
                     f"kind = {cls.kind!r} of {cls.__name__} is taken by dmft.{known.__name__}: choose another"
                 )
             cls.kinds[cls.kind] = cls
+            if "label" not in vars(cls):
+                cls.label = cls.kind.replace("-", " ")
 
     @classmethod
     def parameters(cls) -> tuple[Field[Any], ...]:

@@ -53,7 +53,6 @@ SINGULAR = 1e-12  # eigenvalues of S, relative to the largest, taken as zero
 LABELS, STATES = 64, 250  # nodes of the threshold states per panel of the label, and in h
 FARTHEST = 60.0  # logarithms of chi and y
 SCAN = 64  # points of a scan for the transition
-__all__ = ["Law", "Spectrum", "ThresholdStates", "alpha_bbp", "random_start", "spectrum", "threshold_states"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -34,32 +34,12 @@ from scipy.optimize import brentq
 from .. import _check
 from .._typing import Array, Number
 from ..models import GaussianLandscape
-from .hessian_spectra import Law, Spectrum, ThresholdStates, alpha_bbp, random_start, spectrum, threshold_states
 
 KINDS = ("minima", "all", "saddles")
 DEFINITIONS = ("marginal", "typical")
 LARGE = 1e100  # curvatures beyond it are treated as it where squares would overflow
 V = TypeVar("V", float, Array)  # of the fields of a result: floats, or arrays where an argument was one
 TIED = 1e-12  # rounding allowed between the energy and the curvature of a pure model
-
-__all__ = [
-    "CriticalPoints",
-    "Hessian",
-    "Law",
-    "Spectrum",
-    "ThresholdStates",
-    "alpha_bbp",
-    "complexity",
-    "ground_state_energy",
-    "growth_rate",
-    "hessian",
-    "most_numerous",
-    "random_start",
-    "spectrum",
-    "threshold_energy",
-    "threshold_states",
-    "typical_energy",
-]
 
 
 @dataclass(frozen=True)

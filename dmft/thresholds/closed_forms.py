@@ -27,25 +27,6 @@ from .. import _check
 from .._typing import Array, Number
 from ..models import MAX_ORDER
 
-__all__ = [
-    "amp",
-    "amp_high",
-    "first_order_end",
-    "gradient_flow",
-    "information_theoretic",
-    "langevin",
-    "langevin_reentrance",
-    "langevin_trapped",
-    "lines",
-    "ml_amp",
-    "ml_replicon",
-    "ml_upper_spinodal",
-    "pure_tensor_information_theoretic",
-    "pure_tensor_upper_spinodal",
-    "trivialization",
-    "upper_spinodal",
-]
-
 # of deltap: 1/deltap must stay away from overflow; no tensor and a weaker one than 1/LARGEST are the same in doubles
 SMALLEST, LARGEST = 1e-300, 1e290
 TILTED = (0.1, 1e6)  # deltap where minima tilted to m < 0 can matter for p = 3; beyond: a shift below 1e-12
