@@ -18,8 +18,6 @@ from ..equations import check_pair
 from ..errors import SolverError
 from ..solution import Crossing
 
-SIGN_BLIND = (None, "quartic", "normalized")  # losses (None: landscapes) that know x* only up to its sign: m = 0 stays
-
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C during ``threshold`` or ``escape_threshold``: the runs that were finished.
@@ -250,7 +248,7 @@ class Runs:
 
     def refuse_start(self, m0):
         """m0 = 0 with an event on m, where m stays 0: nothing would ever happen."""
-        blind = self.model.planted and getattr(self.model, "loss", None) in SIGN_BLIND
+        blind = self.model.planted and self.model.zero_overlap_stays
         if m0 == 0 and blind and self.event.name == "m" and self.target[0] != "initial":
             raise ValueError("m0 = 0 never finds the signal: give m0 > 0")
 
