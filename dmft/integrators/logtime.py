@@ -125,8 +125,13 @@ class LogTime(Integrator):
         )
 
     def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
-        """In log t, past events as the run saw them."""
-        return Clock(int(stats["order"]), tuple((te, width) for te, width in stats["events"])).interpolate
+        """In log t, past events as the run saw them, and as the run itself does it for its events.
+
+        Always with the order of the settings: m, mu and energy are smooth in log t.  Only the newest interval of C and
+        R, whose order is lowered, oscillates, and that has no part in it.  Between rows of Q = x^12/2 the higher order
+        is better by up to a factor of ten.
+        """
+        return Clock(self.order, tuple((te, width) for te, width in stats["events"])).interpolate
 
     def stored_functions(
         self, stored: Mapping[str, Any], equations: Any, rows: np.ndarray, columns: np.ndarray
@@ -378,7 +383,7 @@ class Pass:
 
     @property
     def clock(self):
-        """Interpolation in time."""
+        """Interpolation of scalars in time: see ``LogTime.interpolation``."""
         return Clock(self.settings.order, tuple(self.events))
 
     def at(self, name, times):

@@ -91,6 +91,8 @@ def _curve(axes, solution, name, label, t=None, **style):
 def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
     times = _clock(list(solutions.values()))
     for label, solution in solutions.items():
+        if name not in solution.scalars:
+            raise ValueError(f"{solution!r} has no {name}: it has {', '.join(solution.scalars)}")
         _curve(axes, solution, name, label, times(solution))
     if log_y:
         axes.set_yscale("log")
@@ -281,7 +283,8 @@ def overview(solution, *, log_t=False):
         _scalar(axes[1, 2], {"": solution}, "error", r"$\min_\pm |w \mp w^*|^2/N$", log_t)
     else:
         _energy(axes[0, 1], {"": solution}, log_t)
-    _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
+    if "mu" in solution.scalars:  # a state evolution has none
+        _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
     for panel, name in zip(axes[1, :2], "CR", strict=True):
         function = getattr(solution, name)
         if function is None or len(solution.t) < 3:
