@@ -146,14 +146,14 @@ def check_figure(path):
         raise UsageError(f"{path}: unknown figure format {path.suffix!r}; allowed: {', '.join(sorted(allowed))}")
 
 
-def read_scan(path):
-    """A gathered scan as a dataset, to be used in a ``with`` block."""
+def read_scan(path, missing=None):
+    """A gathered scan as a dataset, to be used in a ``with`` block; ``missing`` is said without xarray."""
     from ..plot import scans
 
     try:
         return scans.read(path)
     except ImportError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(missing or str(error)) from None
 
 
 def save_figure(figure, path):

@@ -55,11 +55,15 @@ def add_start(parser):
 
 
 def add_duration(parser, continuous="final time of continuous dynamics", discrete="iterations of discrete dynamics"):
-    """Flags about the length of a run, and the file that may say all of it."""
+    """Flags about the length of a run."""
     parser.add_argument("--t-max", dest="run.t_max", type=number, metavar="X", help=continuous)
     parser.add_argument("--steps", dest="run.steps", type=int, metavar="N", help=discrete)
-    tables = ", ".join(f"[{name}]" for name in specs.TABLES)
-    parser.add_argument("--spec", type=Path, metavar="FILE.toml", help=f"tables {tables}; flags override")
+
+
+def add_spec(parser, tables=specs.TABLES):
+    """The flag of the file that says the same as flags."""
+    text = f"tables {', '.join(f'[{name}]' for name in tables)}; flags override"
+    parser.add_argument("--spec", type=Path, metavar="FILE.toml", help=text)
 
 
 def add_integrator(parser):

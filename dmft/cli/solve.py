@@ -33,6 +33,7 @@ from .problem import (
     add_integrator,
     add_model,
     add_observed,
+    add_spec,
     add_start,
     file_tables,
     flag_tables,
@@ -63,6 +64,7 @@ def add_solve(commands):
 
 def fill_solve(p):
     """Flags of dmft solve."""
+    add_spec(p)
     add_duration(p)
     add_observed(p)
     add_output(p, "dmft-run.h5")
@@ -128,6 +130,7 @@ def add_simulate(commands):
 
 def fill_simulate(p):
     """Flags of dmft simulate."""
+    add_spec(p, [table for table in specs.TABLES if table != "integrator"])
     add_duration(p)
     for name in own_arguments():
         add_argument_of(p, simulate, name, SIMULATION.get(name, ""), required=name == "N")

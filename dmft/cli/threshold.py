@@ -37,6 +37,7 @@ from .problem import (
     add_dynamics,
     add_integrator,
     add_model,
+    add_spec,
     file_tables,
     flag_tables,
     merged,
@@ -116,6 +117,7 @@ def add_find(actions):
 
 def fill_find(p):
     """Flags of dmft threshold find."""
+    add_spec(p)
     add_duration(p, "horizon of continuous dynamics", "horizon of discrete dynamics")
     add_report(p)
     group = p.add_argument_group("threshold")
@@ -224,11 +226,12 @@ def table_over(over, spec):
     None for a kind that is none: it is refused with the spec.
     """
     known = {"m0": "initial"}
-    for table, classes in {"dynamics": DYNAMICS, "model": MODELS}.items():
+    for table, classes in {"model": MODELS, "dynamics": DYNAMICS}.items():
         cls = classes.get(str(spec[table]["kind"]))
         if cls is None:
             return None
-        known |= {name: table for name, field in parameters_of(cls).items() if float in atoms(field.type)}
+        numbers = [name for name, field in parameters_of(cls).items() if float in atoms(field.type)]
+        known |= {name: table for name in numbers if name not in known}
     full = {f"{table}.{name}": table for name, table in known.items()}
     specs.refuse_unknown("--over", [over], full if "." in over else known)
     return (known | full)[over]
@@ -311,7 +314,7 @@ def command_fit(args):
     """dmft threshold fit"""
     from ..scan.fits import escape_fits
 
-    with read_scan(args.file) as data:
+    with read_scan(args.file, "fits of scans need xarray: pip install 'dmft[xarray]'") as data:
         rows = escape_fits(data, args.axis, exponent=args.exponent, scale=args.scale)
     if args.json:
         table = [{**at, **(fit_data(fit) if fit else {"error": why})} for at, fit, why in rows]

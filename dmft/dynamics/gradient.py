@@ -84,7 +84,7 @@ class GradientDescent(Iteration):
     GradientDescent(learning_rate=0.01, temperature=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of each step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
     temperature: float = field(default=0.0, metadata=about("temperature of the noise of the force"))
 
     kind = "gradient-descent"
@@ -133,7 +133,7 @@ class StochasticGradientDescent(Iteration):
 persistence_time=1.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of each step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
     batch_fraction: float = field(metadata=about("share of the measurements in a batch"))  # type: ignore[assignment]
     momentum: float = field(default=0.0, metadata=about("share of the last step in the next"))
     nesterov: bool = field(default=False, metadata=about("take gradients at the look-ahead point"))

@@ -138,7 +138,7 @@ class HeavyBall(Iteration):
     HeavyBall(learning_rate=0.01, momentum=0.9, temperature=0.0, initial_velocity=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of each step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
     momentum: Rate = field(metadata=about("share of the last step in the next", nested=Schedule))
     temperature: float = field(default=0.0, metadata=about("temperature of the noise of the force"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
@@ -225,7 +225,7 @@ class Nesterov(Iteration):
     Nesterov(learning_rate=0.01, momentum=None, temperature=0.0, initial_velocity=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of each step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
     momentum: Rate | str | None = field(
         default=None, metadata=about("the same, or lambda", nested=Schedule, unset="t/(t+3)")
     )
