@@ -7,9 +7,17 @@ scans and the command line as the built-in ones are.
 What a field of such a class says of itself beside type and default, in its ``metadata``:
 
 help : str
-    One line for the command line.
+    One line for the command line; of True or False what True does: "write all paths to the file".
 symbol : str
     For figures, in TeX; without one they say the name.
+unset : value
+    What the default None stands for, if that is always the same.
+nested : family
+    Its value may be a table: of one of this family, or whatever ``nested.of_table(where, table)`` reads.  Where a
+    field does not say, the mapping ``nested`` of its class does.
+implied : str
+    With ``nested``: the kind that is meant where only a parameter is given that several kinds have; by default the
+    first of them.
 keys : callable
     Makes the keys of a mapping of the strings in a file: ``int``.
 later : bool
@@ -25,6 +33,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+
+from .errors import Argument, ArgumentValueError
 
 OWN = " (a kind of your own must be defined or imported before)"
 DATA = (str, numbers.Number, np.generic, np.ndarray, type(None))
@@ -132,8 +142,8 @@ def refuse_unknown(where, given, allowed):
     """Every key of ``given`` must be allowed."""
     for key in given:
         if key not in allowed:
-            raise ValueError(
-                f"{where}: unknown key {key!r}{meant(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
+            raise ArgumentValueError(
+                Argument(where), f": unknown key {key!r}{meant(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
             )
 
 
@@ -180,7 +190,8 @@ def build(where, table, classes):
 
 def _argument(where, value, cls, parameter):
     """The value of a parameter, from plain data."""
-    nested, keys = cls.nested.get(parameter.name), parameter.metadata.get("keys")
+    nested = parameter.metadata.get("nested", cls.nested.get(parameter.name))
+    keys = parameter.metadata.get("keys")
     if keys is not None:
         return {_key(where, key, keys): number(x) for key, x in table_of(where, value).items()}
     if nested is not None and isinstance(value, Mapping):

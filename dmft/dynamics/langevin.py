@@ -30,8 +30,10 @@ class Langevin(Dynamics):
     Langevin(temperature=0.5, annealing=None)
     """
 
-    temperature: float = field(default=1.0, metadata=about("bath temperature", symbol="$T$"))
-    annealing: Annealing | None = field(default=None, metadata=about("temperatures of the channels of the landscape"))
+    temperature: float = field(default=1.0, metadata=about("temperature of the bath", symbol="$T$"))
+    annealing: Annealing | None = field(
+        default=None, metadata=about("temperature of a channel of the landscape", nested=Annealing)
+    )
 
     kind = "langevin"
     label = "Langevin"

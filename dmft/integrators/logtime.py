@@ -90,11 +90,11 @@ class LogTime(Integrator):
     True
     """
 
-    rtol: float = field(default=1e-6, metadata=about("tolerance, default 1e-6"))
+    rtol: float = field(default=1e-6, metadata=about("tolerance"))
     threads: int = field(default=1, metadata=about("threads of the kernel"))
-    pilot: bool = field(default=True, metadata=about("whether errors are estimated"))
+    pilot: bool = field(default=True, metadata=about("estimate the errors"))
     order: int = field(default=5, metadata=about("rows that an interpolation in time uses"))
-    degree: int = field(default=15, metadata=about("of the polynomials on the panels of a row"))
+    degree: int = field(default=15, metadata=about("degree of the polynomials on the panels of a row"))
     ratio: float = field(default=3.0, metadata=about("growth of neighbouring panels"))
     max_step: float | None = field(default=None, metadata=about("largest step as a fraction of t + 1"))
 

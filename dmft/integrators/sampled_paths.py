@@ -86,9 +86,9 @@ class SampledPaths(Integrator):
     True
     """
 
-    paths: int = field(default=2**15, metadata=about("paths per scramble, default 32768"))
-    scrambles: int = field(default=8, metadata=about("independent runs, default 8"))
-    seed: int = field(default=0, metadata=about("default 0"))
+    paths: int = field(default=2**15, metadata=about("paths per scramble"))
+    scrambles: int = field(default=8, metadata=about("independent runs"))
+    seed: int = field(default=0, metadata=about("seed of the scrambles"))
     threads: int = field(default=1, metadata=about("scrambles at the same time"))
     rank_tol: float | None = field(default=None, metadata=about("part of a gradient that opens a direction"))
     max_rank: int | None = field(default=None, metadata=about("number of directions there is memory for"))

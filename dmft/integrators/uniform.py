@@ -67,7 +67,7 @@ class UniformGrid(Integrator):
     """
 
     dt: float | None = field(default=None, metadata=about("time step"))
-    rtol: float | None = field(default=None, metadata=about("tolerance, default 1e-6"))
+    rtol: float | None = field(default=None, metadata=about("tolerance in place of a step", unset=DEFAULT_RTOL))
     threads: int = field(default=1, metadata=about("threads of the kernel"))
 
     kind = "uniform-grid"

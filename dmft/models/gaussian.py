@@ -202,7 +202,7 @@ class SpikedMatrixTensor(GaussianLandscape):
     p: int = field(metadata=about("order of the tensor, at least 3", symbol="$p$"))
     delta2: float = field(metadata=about("noise of the matrix (inf: no matrix)", symbol=r"$\Delta_2$"))
     deltap: float = field(metadata=about("noise of the tensor (inf: no tensor)", symbol=r"$\Delta_p$"))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2"))
+    constraint: Constraint = field(default=Sphere(), metadata=about("what holds |x|^2", nested=Constraint))
 
     kind = "spiked-matrix-tensor"
     label = "spiked matrix-tensor model"
@@ -253,8 +253,8 @@ class MixedSpin(GaussianLandscape):
     """
 
     couplings: Mapping[int, float] = field(metadata=about("g_p of Q(x) = sum g_p x^p", keys=int))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2"))
-    planted: bool = field(default=False, metadata=about("whether there is a signal", later=True))
+    constraint: Constraint = field(default=Sphere(), metadata=about("what holds |x|^2", nested=Constraint))
+    planted: bool = field(default=False, metadata=about("plant a signal", later=True))
 
     kind = "mixed-spin"
     label = "mixed p-spin model"
