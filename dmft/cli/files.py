@@ -64,8 +64,8 @@ def add_plot(commands):
     p.add_argument(
         "--kind",
         metavar="KIND",
-        help=f"one of {', '.join(plot.KINDS)}; default overview; of a scan: one of {', '.join(scan_plot.KINDS)}; "
-        "default heat-map, or along if one axis is left",
+        help=f"one of {', '.join(plot.kinds('run'))}; default overview; of a scan: one of "
+        f"{', '.join(plot.kinds('scan'))}; default heat-map, or along if one axis is left",
     )
     add_scan_flags(p.add_argument_group("scans"))
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
@@ -184,7 +184,7 @@ def command_plot(args):
     """dmft plot"""
 
     is_scan = format_of(args.file) == "dmft-scan"
-    check_kind(args, scan_plot.KINDS if is_scan else plot.KINDS)
+    check_kind(args, plot.kinds("scan" if is_scan else "run"))
     out = args.out or args.file.with_name(f"{args.file.stem}{f'-{args.kind}' if args.kind else ''}.png")
     check_new(args, out)
     check_figure(out)

@@ -4,8 +4,8 @@
 """
 
 from .heat_maps import heat_map
-from .kinds import kind, kinds
 from .lines import along, curves
+from .register import kind, kinds
 from .runs import (
     KINDS,
     correlation,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .kinds import kind
 from .recipe import dynamics_name
+from .register import kind
 from .scales import Scale, colour_bar, grid, name_outer
 from .scan_data import FAILED, MISSING, at_one_event, chosen, computed, open_axes, panels_of, refuse_many, squeezed
 from .style import LINE_STYLES
@@ -90,7 +90,7 @@ def _heat_map(scan, name=None, *, select=None, axis=None):
 
 def _draw_panels(axes, panels, cells, norm, lines):
     """A panel per dynamics; returns the last mesh and what needs a name."""
-    handles = {}
+    handles: dict[str, Any] = {}
     for i, (panel, (label, one)) in enumerate(zip(axes, panels, strict=True)):
         mesh = cells.draw(panel, one, norm, handles)
         if lines:

@@ -1,7 +1,7 @@
 """Figures of lines: panels, colours, styles and names."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from .scan_data import panels_of
 from .style import COLOURS, GREY, LINE_STYLES
 from .titles import fixed, legend, shared, title
 from .words import symbol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LABELLED = 10  # lines a legend can tell apart; from there on a colour bar
 
@@ -25,7 +28,7 @@ def common(what: str, found: Mapping[Any, Any]) -> Any:
     return one
 
 
-def line_figure(scans: Mapping[Any, Any], other: Scale | None, painter: Painter, ylabel: str) -> Any:
+def line_figure(scans: Mapping[Any, Any], other: Scale | None, painter: Painter, ylabel: str) -> "Figure":
     """One panel, or one per dynamics where the colours show another axis."""
     panels = {label: [("", scan)] if _by_dynamics(other) else panels_of(scan) for label, scan in scans.items()}
     titles = _panel_titles(panels)

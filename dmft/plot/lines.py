@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _check
-from .kinds import kind
 from .line_figure import common, line_figure
 from .painters import Curves, Cut
+from .register import kind
 from .scales import Scale
 from .scan_data import at_one_event, chosen, computed, open_axes, refuse_many, squeezed
 from .style import named

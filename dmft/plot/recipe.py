@@ -10,8 +10,8 @@ from dataclasses import MISSING
 from functools import cached_property, lru_cache
 from typing import Any
 
-from .._plain import Kind, plain
 from .._plain import number as parsed
+from .._plain import plain
 from ..dynamics import DYNAMICS, Dynamics
 from ..files import spec as specs
 from ..models import MODELS, Model
@@ -101,7 +101,7 @@ def dynamics_name(label: str) -> str:
     return DYNAMICS[label].label if label in DYNAMICS else label
 
 
-def _words(where: str, table: Mapping[str, Any], classes: Mapping[str, type[Kind]], axes: Mapping[str, Any]) -> list:
+def _words(where: str, table: Mapping[str, Any], classes: Mapping[str, Any], axes: Mapping[str, Any]) -> list[str]:
     """What a table names, and its parameters that are not scanned and not the default ones."""
     kind = table.get("kind", "")
     cls = classes.get(kind)
@@ -118,10 +118,12 @@ def _own(table, cls):
 
 def _usual(value, default):
     """Whether plain data are a default value; tables need not be complete."""
-    usual = None if default is MISSING else plain(default)
+    if default is MISSING:
+        return False
+    usual = plain(default)
     if isinstance(value, Mapping) and isinstance(usual, Mapping):
         return {**usual, **value} == usual
-    return default is not MISSING and value == usual
+    return value == usual
 
 
 def _values(where, table, axes):

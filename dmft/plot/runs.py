@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..equations.scalars import scalar
-from .kinds import kind, kind_named, kinds
+from ..files.spec import start_from
+from .register import kind, kind_named, kinds
 from .style import curve, measured, named, new_figure, short
 
 if TYPE_CHECKING:
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 def _title(figure, solution):
     """Model, dynamics and start in one or two lines."""
     parts = [short(solution.model), short(solution.dynamics)]
-    m0 = solution.spec.get("initial", {}).get("m0", 0.0)
     if solution.model.planted:
-        parts.append(f"m0 = {m0:g}")
+        parts.append(start_from(solution.spec.get("initial", {})).described)
     if "N" in solution.stats:
         parts.append(f"N = {solution.stats['N']}, {solution.stats['samples']} samples")
     figure.suptitle("\n".join(wrap(", ".join(parts), int(14 * figure.get_figwidth()))), fontsize=9)

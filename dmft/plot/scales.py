@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .style import new_figure
 from .words import number, symbol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = 3  # of panels
 FEW = 5  # values of an axis up to which each has a tick
@@ -130,7 +133,7 @@ def colour_bar(figure: Any, axes: Any, mappable: Any, label: str) -> None:
         plain_ticks(bar.ax.yaxis, bar.vmin, bar.vmax)
 
 
-def grid(panels: int, width: float, height: float) -> tuple[Any, list[Any]]:
+def grid(panels: int, width: float, height: float) -> tuple["Figure", list[Any]]:
     """Figure and its panels, in rows."""
     columns = min(panels, COLUMNS)
     rows = math.ceil(panels / columns)

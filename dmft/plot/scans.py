@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .heat_maps import heat_map
-from .kinds import kind_named, kinds
 from .lines import along, curves
+from .register import kind_named, kinds
 from .scan_data import chosen, open_axes
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..solution import Solution
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "black")  # for the colour-blind too
@@ -12,7 +14,7 @@ GREY = "0.3"
 LINE_STYLES = ("-", "--", "-.", ":")
 
 
-def new_figure(width: float = 6.0, height: float = 4.0, columns: int = 1, rows: int = 1) -> tuple[Any, Any]:
+def new_figure(width: float = 6.0, height: float = 4.0, columns: int = 1, rows: int = 1) -> tuple["Figure", Any]:
     """A figure and its axes, (rows, columns)."""
     try:
         from matplotlib.figure import Figure

@@ -52,7 +52,7 @@ def number(value: Any) -> str:
         return str(value)
     if np.isinf(value):
         return r"$\infty$" if value > 0 else r"$-\infty$"
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
+    if value == 0 or 1e-3 <= abs(float(value)) < 1e5:
         return f"{value:.4g}"
     digits, power = f"{value:.3e}".split("e")
     digits = f"{float(digits):g}"

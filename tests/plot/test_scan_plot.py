@@ -219,12 +219,7 @@ BALL = {"kind": "heavy-ball", "learning_rate": 0.1, "momentum": 0.9}
         ({"kind": "langevin", "temperature": 0.5}, None, "Langevin, T = 0.5", lambda d: thresholds.langevin(3, d, 0.5)),
         ({"kind": "langevin", "temperature": 0}, None, "gradient flow", lambda d: thresholds.gradient_flow(3, d)),
         (FLOW, SOFT, "gradient flow", lambda d: thresholds.gradient_flow(3, d, 10.0)),
-        (
-            {"kind": "heavy-ball", "learning_rate": 0.1, "momentum": 0.9},
-            None,
-            "gradient flow",
-            lambda d: thresholds.gradient_flow(3, d),
-        ),
+        (BALL, None, "gradient flow", lambda d: thresholds.gradient_flow(3, d)),
         ({"kind": "amp"}, None, "Bayes AMP leaves m = 0", lambda d: thresholds.amp(3, d)),
         ({"kind": "amp", "estimator": "ml"}, None, "maximum-likelihood AMP", lambda d: thresholds.ml_amp(3, d)),
         ({"kind": "langevin"}, SOFT, None, None),

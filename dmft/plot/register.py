@@ -35,10 +35,14 @@ class PlotKind:
         """The figure; options that the function does not have are refused."""
         for option in options:
             if option not in self.options:
-                owners = [repr(other.name) for other in _known[self.of].values() if option in other.options]
-                raise ValueError(f"{option} is for the kind {' or '.join(owners) or 'of no figure'}, not {self.name!r}")
+                raise ValueError(f"{option} is {self._owners(option)}, not {self.name!r}")
         figure: Figure = self.draw(subject, **options)
         return figure
+
+    def _owners(self, option: str) -> str:
+        """For which kinds of figures an option is."""
+        owners = [repr(other.name) for other in _known[self.of].values() if option in other.options]
+        return f"for the kind {' or '.join(owners)}" if owners else "an option of no kind of figures"
 
 
 def kind(name: str, *, of: Literal["run", "scan"]) -> Callable[[Draw], Draw]:
