@@ -10,8 +10,6 @@ help : str
     One line for the command line.
 symbol : str
     For figures, in TeX; without one they say the name.
-nested : family
-    Its value may be a table: of one of this family, or whatever ``nested.of_table(where, table)`` reads.
 keys : callable
     Makes the keys of a mapping of the strings in a file: ``int``.
 later : bool
@@ -28,6 +26,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+OWN = " (a kind of your own must be defined or imported before)"
 DATA = (str, numbers.Number, np.generic, np.ndarray, type(None))
 
 
@@ -41,6 +40,8 @@ class Kind:
 
     kinds: ClassVar[dict[str, type[Any]]]
     kind: ClassVar[str]
+    label: ClassVar[str] = ""  # in words, for titles
+    nested: ClassVar[Mapping[str, Any]] = {}  # parameters whose value may be a table, with the family that reads it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -53,6 +54,8 @@ class Kind:
                     f"kind = {cls.kind!r} of {cls.__name__} is taken by dmft.{known.__name__}: choose another"
                 )
             cls.kinds[cls.kind] = cls
+            if "label" not in vars(cls):
+                cls.label = cls.kind.replace("-", " ")
 
     @classmethod
     def parameters(cls) -> tuple[Field[Any], ...]:
@@ -153,13 +156,16 @@ def build(where, table, classes):
     if "kind" not in table:
         raise ValueError(f"{where}.kind is missing: choose one of {', '.join(classes)}")
     kind = table.pop("kind")
+    if kind == "function":
+        name = table.get("name")
+        raise ValueError(f"{where} is a Python object ({name}) that plain data only name: give its class a kind")
     if not isinstance(kind, str) or kind not in classes:
         hint = meant(str(kind).lower(), classes)
-        raise ValueError(f"{where}.kind = {kind!r} is not allowed{hint}: choose one of {', '.join(classes)}")
+        raise ValueError(f"{where}.kind = {kind!r} is not allowed{hint}: choose one of {', '.join(classes)}{OWN}")
     cls = classes[kind]
     parameters = {f.name: f for f in cls.parameters()}
     refuse_unknown(where, table, parameters)
-    arguments = {name: _argument(f"{where}.{name}", value, parameters[name]) for name, value in table.items()}
+    arguments = {name: _argument(f"{where}.{name}", value, cls, parameters[name]) for name, value in table.items()}
     try:
         return cls(**arguments)
     except TypeError as error:
@@ -172,9 +178,9 @@ def build(where, table, classes):
         raise ValueError(f"{where}: {error}") from None
 
 
-def _argument(where, value, parameter):
+def _argument(where, value, cls, parameter):
     """The value of a parameter, from plain data."""
-    nested, keys = (parameter.metadata.get(name) for name in ("nested", "keys"))
+    nested, keys = cls.nested.get(parameter.name), parameter.metadata.get("keys")
     if keys is not None:
         return {_key(where, key, keys): number(x) for key, x in table_of(where, value).items()}
     if nested is not None and isinstance(value, Mapping):

@@ -467,16 +467,16 @@ class Job:
         terminal = tuple(e for e in self.problem.events if e.terminal)
         if not terminal:
             return None
-        found = self._occurrences(terminal, max(0, seen - self.stepper.block - 1))
+        found = self._occurrences(terminal, max(0, seen - self.stepper.block - 1), ended=self.stepper.finished)
         return min(found, key=lambda o: o.time, default=None)
 
-    def _occurrences(self, events, start=0, errors=None, stderr=None):
+    def _occurrences(self, events, start=0, errors=None, stderr=None, ended=True):
         """Every crossing of the events after the time number ``start``."""
         t, scalars, found = self.stepper.t, self.stepper.scalars(), []
         for e in events:
             y = scalars[e.name]
             interpolate = partial(self.stepper.interpolate, y)
-            for at, sense in find_crossings(t, y, e.level, interpolate, e.direction, start):
+            for at, sense in find_crossings(t, y, e.level, interpolate, e.direction, start, ended):
                 found.append(Occurrence(e, at, sense, time_error(t, interpolate, e, at, errors, stderr)))
         return found
 
@@ -503,7 +503,7 @@ class Job:
         """Write a checkpoint; a failure costs the checkpoint, not the run."""
         try:
             write_checkpoint(self.checkpoint.path, self.problem.spec, self.stepper.state())
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
             warnings.warn(f"checkpoint {self.checkpoint.path} was not written: {error}", RuntimeWarning, stacklevel=2)
 
     def _solution(self, status, message):
@@ -565,7 +565,7 @@ def time_error(t, interpolate, event, time, errors, stderr):
     if errors:
         name = event.name if event.name in errors else "energy"
         error = errors[name] * (abs(event.level) if name == "m" else 1.0)
-    if stderr:
+    if stderr and event.name in stderr:  # the physical time has none
         error = math.hypot(error, np.interp(time, t, stderr[event.name]))
     if not error:
         return None

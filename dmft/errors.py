@@ -1,5 +1,7 @@
 """Exceptions of the package."""
 
+from typing import Any
+
 
 class SolverError(RuntimeError):
     """The numerical solution failed.
@@ -12,7 +14,7 @@ class SolverError(RuntimeError):
         What was computed up to then.
     """
 
-    def __init__(self, message, time=None, partial=None):
+    def __init__(self, message: str, time: float | None = None, partial: Any = None) -> None:
         super().__init__(message)
         self.time = time
         self.partial = partial

@@ -2,29 +2,31 @@
 
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 
 class Silent:
     """Says nothing."""
 
-    def update(self, fraction, label, text):
+    def update(self, fraction: float, label: str, text: str) -> None:
         """Called often; ``fraction`` of the work of the stage ``label`` is done."""
 
-    def close(self):
+    def close(self) -> None:
         """The run is over."""
 
 
 class Bar(Silent):
     """One line on stderr, drawn after the first second, at most ten times a second."""
 
-    def __init__(self, stream=None):
+    def __init__(self, stream: Any = None) -> None:
         self.stream = stream or sys.stderr
         self.began = self.stage_began = time.monotonic()
         self.last = 0.0
-        self.label = None
+        self.label: str | None = None
         self.drawn = False
 
-    def update(self, fraction, label, text):
+    def update(self, fraction: float, label: str, text: str) -> None:
         now = time.monotonic()
         if label != self.label:
             self.label, self.stage_began = label, now
@@ -38,7 +40,7 @@ class Bar(Silent):
         self.stream.flush()
         self.drawn = True
 
-    def close(self):
+    def close(self) -> None:
         if self.drawn:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
@@ -47,14 +49,14 @@ class Bar(Silent):
 class Call(Silent):
     """Passes fraction and label to a function."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[float, str], Any]) -> None:
         self.function = function
 
-    def update(self, fraction, label, text):
+    def update(self, fraction: float, label: str, text: str) -> None:
         self.function(fraction, label)
 
 
-def make(progress):
+def make(progress: Any) -> Silent:
     """Meter for the ``progress`` argument: None (bar on a terminal), bool or a callable."""
     if callable(progress):
         return Call(progress)

@@ -8,7 +8,7 @@ import numpy as np
 from .. import _check
 from .._plain import about
 from .base import Dynamics
-from .schedules import Rate, Schedule, values
+from .schedules import Rate, values
 
 
 class Iteration(Dynamics):
@@ -84,7 +84,7 @@ class GradientDescent(Iteration):
     GradientDescent(learning_rate=0.01, temperature=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("of every step"))
     temperature: float = field(default=0.0, metadata=about("of the noise of the force", symbol="$T$"))
 
     kind = "gradient-descent"
@@ -133,7 +133,7 @@ class StochasticGradientDescent(Iteration):
 persistence_time=1.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("of every step"))
     batch_fraction: float = field(metadata=about("share of the measurements in a batch"))  # type: ignore[assignment]
     momentum: float = field(default=0.0, metadata=about("a number"))
     nesterov: bool = field(default=False, metadata=about("take gradients at the look-ahead point"))

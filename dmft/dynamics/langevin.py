@@ -31,9 +31,7 @@ class Langevin(Dynamics):
     """
 
     temperature: float = field(default=1.0, metadata=about("bath temperature", symbol="$T$"))
-    annealing: Annealing | None = field(
-        default=None, metadata=about("temperatures of the channels of the landscape", nested=Annealing)
-    )
+    annealing: Annealing | None = field(default=None, metadata=about("temperatures of the channels of the landscape"))
 
     kind = "langevin"
     label = "Langevin"

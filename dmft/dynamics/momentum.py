@@ -9,7 +9,7 @@ from .. import _check
 from .._plain import about
 from .base import Dynamics
 from .gradient import Iteration
-from .schedules import Piecewise, Rate, Schedule, settled, values
+from .schedules import Piecewise, Rate, settled, values
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ class HeavyBall(Iteration):
     HeavyBall(learning_rate=0.01, momentum=0.9, temperature=0.0, initial_velocity=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
-    momentum: Rate = field(metadata=about("a number", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("of every step"))
+    momentum: Rate = field(metadata=about("a number"))
     temperature: float = field(default=0.0, metadata=about("of the noise of the force", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
@@ -225,10 +225,8 @@ class Nesterov(Iteration):
     Nesterov(learning_rate=0.01, momentum=None, temperature=0.0, initial_velocity=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
-    momentum: Rate | str | None = field(
-        default=None, metadata=about("a number, or lambda; default t/(t+3)", nested=Schedule)
-    )
+    learning_rate: Rate = field(metadata=about("of every step"))
+    momentum: Rate | str | None = field(default=None, metadata=about("a number, or lambda; default t/(t+3)"))
     temperature: float = field(default=0.0, metadata=about("of the noise of the force", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 

@@ -55,10 +55,10 @@ class PhaseRetrieval(Model):
     """
 
     alpha: float = field(metadata=about("measurements per unknown", symbol=r"$\alpha$"))
-    loss: Any = field(default="quartic", metadata=about("of a measurement", nested=Loss))
+    loss: Any = field(default="quartic", metadata=about("of a measurement"))
     a: float | None = field(default=None, metadata=about("of the normalized loss, default 1"))
     noise: float = field(default=0.0, metadata=about("of the measurements: its variance"))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on the weights", nested=Constraint))
+    constraint: Constraint = field(default=Sphere(), metadata=about("on the weights"))
 
     kind = "phase-retrieval"
     label = "phase retrieval"

@@ -45,7 +45,7 @@ class PlotKind:
         return f"for the kind {' or '.join(owners)}" if owners else "an option of no kind of figures"
 
 
-def kind(name: str, *, of: Literal["run", "scan"]) -> Callable[[Draw], Draw]:
+def kind(name: str, *, of: Literal["run", "scan"] = "run") -> Callable[[Draw], Draw]:
     """Decorator that makes a function a kind of figure, for ``make`` and ``dmft plot --kind NAME``.
 
     The function takes one Solution (``of="run"``) or one gathered scan, an xarray.Dataset (``of="scan"``), and
@@ -73,7 +73,7 @@ def kind(name: str, *, of: Literal["run", "scan"]) -> Callable[[Draw], Draw]:
     --------
     >>> import dmft
     >>> from matplotlib.figure import Figure
-    >>> @dmft.plot.kind("norm-example", of="run")
+    >>> @dmft.plot.kind("norm-example")
     ... def norm(solution):
     ...     figure = Figure()
     ...     figure.subplots().plot(solution.t, solution.C(solution.t, solution.t))

@@ -73,6 +73,8 @@ def _scalar(axes, solutions, name, log_t, log_y=False):
     """A scalar of every solution against time."""
     times = _clock(list(solutions.values()))
     for label, solution in solutions.items():
+        if name not in solution.scalars:
+            raise ValueError(f"{solution!r} has no {name}: it has {', '.join(solution.scalars)}")
         curve(axes, solution, name, label, times(solution))
     if log_y:
         axes.set_yscale("log")
@@ -94,7 +96,8 @@ def overview(solution: "Solution", *, log_t: bool = False) -> "Figure":
         _scalar(axes[1, 2], {"": solution}, "error", log_t)
     else:
         _energy(axes[0, 1], {"": solution}, log_t)
-    _scalar(axes[0, 2], {"": solution}, "mu", log_t)
+    if "mu" in solution.scalars:  # a state evolution has none
+        _scalar(axes[0, 2], {"": solution}, "mu", log_t)
     for panel, name in zip(axes[1, :2], "CR", strict=True):
         _available_rows(panel, solution, name)
     if solution.R is not None and solution.R.complete and len(solution.t) > 2 and not axes[1, 2].lines:

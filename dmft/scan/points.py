@@ -384,9 +384,9 @@ class EvolutionPoint(UninterruptedPoint):
         a = self.arguments
         run = amp.state_evolution(a["model"], a["dynamics"].estimator, m0=a["start"].m0, steps=self._steps())
         scalars = {name: getattr(run, name) for name in self.names}
-        spec = specs.describe(a["model"], a["dynamics"], a["start"], {}, None, self._steps())
+        spec = specs.describe(a["model"], a["dynamics"], a["start"], {}, None, self._steps(), events=self.events)
         message = "not at the fixed point yet" if run.iterations is None else "the fixed point was reached"
-        stats = {"seconds": time.monotonic() - began}
+        stats = {"seconds": time.monotonic() - began, "steps": len(run.m) - 1, **provenance()}
         t = np.arange(len(run.m), dtype=float)
         return Solution(t, scalars, None, None, a["model"], a["dynamics"], None, spec, "finished", message, stats)
 

@@ -1,11 +1,13 @@
 """Events: crossings of a level by a scalar of the solution."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _check
+from .._typing import Array
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Crossing:
     The crossing is detected when the scalar minus the level changes sign over an accepted time
     step and is located inside the step on the interpolating polynomial (on the straight line
     between two iterations of a discrete dynamics).  Two crossings inside one step cancel and are
-    not seen.
+    not seen.  To touch a level, or to begin on it, is not to cross it; a scalar that ends on the level
+    has crossed it at the first of its last times there.
 
     Parameters
     ----------
@@ -66,31 +69,43 @@ class Occurrence:
     error: float | None = None
 
 
-def find_crossings(t, y, level, interpolate, direction=0, start=0):
+def find_crossings(
+    t: Array,
+    y: Array,
+    level: float,
+    interpolate: Callable[[Array], Array],
+    direction: int = 0,
+    start: int = 0,
+    ended: bool = True,
+) -> list[tuple[float, int]]:
     """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
+
+    A node on the level belongs to the side that y goes to: to touch the level, or to begin on it, is not to cross
+    it.  If t has ``ended``, a y that ends on the level has crossed it; otherwise it may still turn back.
 
     ``interpolate`` gives y at an array of times.
     """
+    side = np.sign(y[start:] - level)
+    off = np.flatnonzero(side)
+    if not off.size:
+        return []
+    if ended:
+        side[off[-1] + 1 :] = -side[off[-1]]
+    for i in range(off[-1] - 1, -1, -1):
+        if side[i] == 0:
+            side[i] = side[i + 1]
+    steps = [i for i in np.flatnonzero(side[1:] * side[:-1] < 0) if direction in (0, side[i + 1])]
+    return [(_located(t[start + i : start + i + 2], level, interpolate), int(side[i + 1])) for i in steps]
+
+
+def _located(ends, level, interpolate):
+    """Where y takes the value ``level`` between two times."""
     from scipy.optimize import brentq
 
-    above = np.sign(y[start:] - level)
-    # a node exactly on the level belongs to the side it goes to
-    for i in range(len(above) - 2, -1, -1):
-        if above[i] == 0:
-            above[i] = above[i + 1]
-    found = []
-    for i in np.flatnonzero(above[1:] * above[:-1] < 0) + start:
-        sense = 1 if y[i + 1] > level or y[i] < level else -1
-        if direction and sense != direction:
-            continue
+    def residual(x):
+        return interpolate(np.array([x]))[0] - level
 
-        def residual(x):
-            return interpolate(np.array([x]))[0] - level
-
-        left, right = residual(t[i]), residual(t[i + 1])
-        if left * right >= 0:  # a node on the level within rounding
-            time = t[i] if abs(left) <= abs(right) else t[i + 1]
-        else:
-            time = brentq(residual, t[i], t[i + 1], xtol=1e-14 * max(1.0, t[i + 1]), rtol=8.9e-16)
-        found.append((float(time), sense))
-    return found
+    left, right = residual(ends[0]), residual(ends[1])
+    if left * right >= 0:  # a node on the level within rounding
+        return float(ends[0] if abs(left) <= abs(right) else ends[1])
+    return float(brentq(residual, *ends, xtol=1e-14 * max(1.0, ends[1]), rtol=8.9e-16))

@@ -362,3 +362,19 @@ def test_request_that_does_not_fit_is_refused(monkeypatch):
     monkeypatch.setattr(logtime, "available_memory", lambda: 1e6)
     with pytest.raises(MemoryError, match="needs"):
         started(GLASS, FLOW, 1e4)
+
+
+def test_events_and_escape_times_agree_where_the_order_was_lowered(tmp_path):
+    """Scalars are interpolated with the order of the settings, which is the more accurate one."""
+    model, dynamics = dmft.MixedSpin({12: 0.5}), dmft.Langevin(1.0)
+    events = [dmft.Crossing("energy", level, terminal=False) for level in np.linspace(-0.05, -0.45, 9)]
+    sol = dmft.solve(model, dynamics, t_max=20.0, integrator=LogTime(1e-5), events=events)
+    assert sol.stats["order"] == 4
+    exact = dmft.solve(model, dynamics, t_max=4.0, integrator=dmft.UniformGrid(dt=0.01))
+    times = np.linspace(0.0, 4.0, 2001)
+    between = np.abs(sol.interpolate("energy", times) - exact.interpolate("energy", times)).max()
+    nodes = np.abs(sol.energy - exact.interpolate("energy", sol.t.clip(max=4.0)))[sol.t < 4.0].max()
+    assert between < 1.5 * nodes  # 4 times as large with the lowered order
+    sol.save(tmp_path / "run.h5")
+    for one in (sol, dmft.load(tmp_path / "run.h5")):
+        assert [o.time for o in one.events] == [one.escape_time("energy", e.level) for e in events]
