@@ -53,7 +53,9 @@ def add_plot(commands):
         "-o", "--out", type=Path, metavar="FIGURE", help="default: of run.h5 run.png; with --kind run-KIND.png"
     )
     usual = default_of(plot.make, "kind")
-    text = f"one of {', '.join(plot.KINDS)}; default {usual}; of a scan: one of {', '.join(scan_plot.KINDS)}; "
+    text = (
+        f"one of {', '.join(plot.kinds('run'))}; default {usual}; of a scan: one of {', '.join(plot.kinds('scan'))}; "
+    )
     text += "default heat-map, or along if one axis is left"
     p.add_argument("--kind", metavar="KIND", help=text)
     add_scan_flags(p.add_argument_group("scans"))
@@ -175,7 +177,7 @@ def command_plot(args):
     """dmft plot"""
 
     is_scan = format_of(args.file) == "dmft-scan"
-    check_kind(args, scan_plot.KINDS if is_scan else plot.KINDS)
+    check_kind(args, plot.kinds("scan" if is_scan else "run"))
     out = args.out or args.file.with_name(f"{args.file.stem}{f'-{args.kind}' if args.kind else ''}.png")
     check_new(args, out)
     check_figure(out)

@@ -1,5 +1,11 @@
-"""Plots (needs the ``plot`` extra, matplotlib).  Every function returns a matplotlib Figure."""
+"""Plots (needs the ``plot`` extra, matplotlib).  Every function returns a matplotlib Figure.
 
+``make`` and ``dmft plot`` draw a kind of figure by its name; ``kind`` registers a function as a new one.
+"""
+
+from .heat_maps import heat_map
+from .lines import along, curves
+from .register import kind, kinds
 from .runs import (
     KINDS,
     correlation,
@@ -13,7 +19,6 @@ from .runs import (
     response,
     waiting_times,
 )
-from .scans import along, curves, heat_map
 from .theory import complexity, escape, free_entropy, phase_diagram, plotted_axis, state_evolution
 
 __all__ = [
@@ -27,6 +32,8 @@ __all__ = [
     "fdt",
     "free_entropy",
     "heat_map",
+    "kind",
+    "kinds",
     "losses",
     "make",
     "multiplier",

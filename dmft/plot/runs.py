@@ -1,30 +1,28 @@
 """Figures of runs."""
 
-from dataclasses import MISSING, fields
+from collections.abc import Mapping
 from textwrap import wrap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _check
-from .style import new_figure
+from ..equations.scalars import scalar
+from ..files.spec import start_from
+from .register import kind, kind_named, kinds
+from .style import curve, measured, named, new_figure, short
 
-KINDS = ("overview", "overlap", "energy", "losses", "multiplier", "correlation", "response", "fdt")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
 
-
-def _short(thing):
-    """Like repr, without arguments that have their default value."""
-    given = [f for f in fields(thing) if f.default is MISSING or getattr(thing, f.name) != f.default]
-    values = {f.name: getattr(thing, f.name) for f in given}
-    texts = {k: f"{v:.6g}" if isinstance(v, float) else repr(v) for k, v in values.items()}
-    return f"{type(thing).__name__}({', '.join(f'{k}={v}' for k, v in texts.items())})"
+    from ..solution import Solution
 
 
 def _title(figure, solution):
     """Model, dynamics and start in one or two lines."""
-    parts = [_short(solution.model), _short(solution.dynamics)]
-    m0 = solution.spec.get("initial", {}).get("m0", 0.0)
+    parts = [short(solution.model), short(solution.dynamics)]
     if solution.model.planted:
-        parts.append(f"m0 = {m0:g}")
+        parts.append(start_from(solution.spec.get("initial", {})).described)
     if "N" in solution.stats:
         parts.append(f"N = {solution.stats['N']}, {solution.stats['samples']} samples")
     figure.suptitle("\n".join(wrap(", ".join(parts), int(14 * figure.get_figwidth()))), fontsize=9)
@@ -33,7 +31,7 @@ def _title(figure, solution):
 def _single(solution):
     """Figure with one panel, titled when it shows a single solution."""
     figure, ((axes,),) = new_figure()
-    solutions = _named(solution)
+    solutions = named(solution)
     if len(solutions) == 1:
         _title(figure, next(iter(solutions.values())))
     return figure, axes, solutions
@@ -71,53 +69,68 @@ def _time_axis(axes, solutions, log):
     axes.set_xlabel("iteration" if all(s.dynamics.discrete for s in solutions) else "t")
 
 
-def _measured(solution):
-    """Whether it is a simulation, drawn as points with error bars at the recorded times only."""
-    return "N" in solution.stats
-
-
-def _curve(axes, solution, name, label, t=None, **style):
-    """A scalar, with its standard errors: bars of a simulation, a band of two standard errors around a theory curve."""
-    t, y = solution.t if t is None else t, solution.scalars[name]
-    error = solution.stderr.get(name)
-    if error is not None and _measured(solution):
-        axes.errorbar(t, y, error, fmt="o", ms=2.5, label=label, **{"lw": 0.8, **style})
-        return
-    (line,) = axes.plot(t, y, label=label, **style)
-    if error is not None:
-        axes.fill_between(t, y - 2 * error, y + 2 * error, color=line.get_color(), alpha=0.25, lw=0)
-
-
-def _scalar(axes, solutions, name, ylabel, log_t, log_y=False):
+def _scalar(axes, solutions, name, log_t, log_y=False):
+    """A scalar of every solution against time."""
     times = _clock(list(solutions.values()))
     for label, solution in solutions.items():
         if name not in solution.scalars:
             raise ValueError(f"{solution!r} has no {name}: it has {', '.join(solution.scalars)}")
-        _curve(axes, solution, name, label, times(solution))
+        curve(axes, solution, name, label, times(solution))
     if log_y:
         axes.set_yscale("log")
-    axes.set_ylabel(ylabel)
+    axes.set_ylabel(scalar(name).label)
     _time_axis(axes, list(solutions.values()), log_t)
     if len(solutions) > 1:
         axes.legend()
 
 
-def _named(solution):
-    from ..solution import Solution
-
-    if isinstance(solution, Solution):
-        return {"": solution}
-    return dict(solution)
-
-
-def overlap(solution, *, log_t=False, log_m=False):
-    """m(t).  ``solution``: one Solution, or ``{label: Solution}`` (theory over simulation)."""
-    figure, axes, solutions = _single(solution)
-    _scalar(axes, solutions, "m", "overlap m", log_t, log_m)
+@kind("overview", of="run")
+def overview(solution: "Solution", *, log_t: bool = False) -> "Figure":
+    """m, energy (or the losses), mu, C, R and the parametric plot (or the error) of one solution."""
+    figure, axes = new_figure(12.0, 6.8, 3, 2)
+    _title(figure, solution)
+    if solution.model.planted:
+        _scalar(axes[0, 0], {"": solution}, "m", log_t)
+    if "train_loss" in solution.scalars:
+        _losses(axes[0, 1], {"": solution}, log_t)
+        _scalar(axes[1, 2], {"": solution}, "error", log_t)
+    else:
+        _energy(axes[0, 1], {"": solution}, log_t)
+    if "mu" in solution.scalars:  # a state evolution has none
+        _scalar(axes[0, 2], {"": solution}, "mu", log_t)
+    for panel, name in zip(axes[1, :2], "CR", strict=True):
+        _available_rows(panel, solution, name)
+    if solution.R is not None and solution.R.complete and len(solution.t) > 2 and not axes[1, 2].lines:
+        _fdt(axes[1, 2], solution)
+    for panel in axes.flat:
+        if not panel.lines and not panel.containers:
+            panel.set_axis_off()
     return figure
 
 
-def energy(solution, *, log_t=False):
+def _available_rows(axes, solution, name):
+    """C or R, as much of it as was kept."""
+    function = getattr(solution, name)
+    if function is None or len(solution.t) < 3:
+        return
+    if not function.complete:
+        _rows(axes, solution, name)
+        return
+    _two_time(axes, solution, name, None, True)
+    if name == "R":
+        axes.set_yscale("log")
+
+
+@kind("overlap", of="run")
+def overlap(solution: "Solution | Mapping[str, Solution]", *, log_t: bool = False, log_m: bool = False) -> "Figure":
+    """m(t).  ``solution``: one Solution, or ``{label: Solution}`` (theory over simulation)."""
+    figure, axes, solutions = _single(solution)
+    _scalar(axes, solutions, "m", log_t, log_m)
+    return figure
+
+
+@kind("energy", of="run")
+def energy(solution: "Solution | Mapping[str, Solution]", *, log_t: bool = False) -> "Figure":
     """Energy per N; for a single solution its channels as well."""
     figure, axes, solutions = _single(solution)
     _energy(axes, solutions, log_t)
@@ -127,16 +140,17 @@ def energy(solution, *, log_t=False):
 def _energy(axes, solutions, log_t):
     (first, *more) = solutions.values()
     channels = {} if more or len(first.energies) < 2 else first.energies
-    _scalar(axes, {"total": first} if channels else solutions, "energy", "energy per N", log_t)
+    _scalar(axes, {"total": first} if channels else solutions, "energy", log_t)
     if channels:
         for k in channels:
-            _curve(axes, first, f"energy_{k}", f"order {k}", lw=1)
+            curve(axes, first, f"energy_{k}", f"order {k}", lw=1)
         if "energy_penalty" in first.scalars:
-            _curve(axes, first, "energy_penalty", "penalty", lw=1)
+            curve(axes, first, "energy_penalty", "penalty", lw=1)
         axes.legend()
 
 
-def losses(solution, *, log_t=False):
+@kind("losses", of="run")
+def losses(solution: "Solution | Mapping[str, Solution]", *, log_t: bool = False) -> "Figure":
     """Mean loss of the measurements and, dashed, the expected loss of a new one (phase retrieval)."""
     figure, axes, solutions = _single(solution)
     _losses(axes, solutions, log_t)
@@ -151,22 +165,23 @@ def _losses(axes, solutions, log_t):
     for i, (label, solution) in enumerate(solutions.items()):
         prefix = f"{label}: " if label else ""
         for name, text, line in (("train_loss", "train", "-"), ("population_loss", "population", "--")):
-            style = {"mfc": "none" if line == "--" else None} if _measured(solution) else {"ls": line}
-            _curve(axes, solution, name, f"{prefix}{text}", times(solution), color=f"C{i}", **style)
+            style = {"mfc": "none" if line == "--" else None} if measured(solution) else {"ls": line}
+            curve(axes, solution, name, f"{prefix}{text}", times(solution), color=f"C{i}", **style)
     axes.set_yscale("log")
     axes.set_ylabel("loss")
     _time_axis(axes, list(solutions.values()), log_t)
     axes.legend()
 
 
-def multiplier(solution, *, log_t=False):
+@kind("multiplier", of="run")
+def multiplier(solution: "Solution | Mapping[str, Solution]", *, log_t: bool = False) -> "Figure":
     """Lagrange multiplier mu(t)."""
     figure, axes, solutions = _single(solution)
-    _scalar(axes, solutions, "mu", r"$\mu$", log_t)
+    _scalar(axes, solutions, "mu", log_t)
     return figure
 
 
-def waiting_times(solution, count=5):
+def waiting_times(solution: "Solution", count: int = 5) -> "NDArray[np.float64]":
     """A few waiting times, spread logarithmically over the stored rows."""
     t = solution.t
     low = max(t[1], t[-1] / 100) if len(t) > 1 else t[0]
@@ -185,29 +200,35 @@ def _needs(solution, name):
 
 
 def _two_time(axes, solution, name, t_w, log):
-    function = _needs(solution, name)
-    end = solution.t[-1]
-    waits = waiting_times(solution) if t_w is None else np.atleast_1d(np.asarray(t_w, dtype=float))
-    if not np.all((waits >= 0) & (waits < end)):
-        raise ValueError(f"t_w = {t_w!r} is not allowed: waiting times must lie in [0, {end:g})")
-    if solution.dynamics.discrete:
-        waits = np.unique(np.minimum(np.round(waits), end - 1))
-    for w in waits:
-        if solution.dynamics.discrete and not _measured(solution):
-            tau, style = np.unique(np.geomspace(1.0, end - w, 400).round()), {}
-        elif _measured(solution):  # the recorded times and nothing in between
+    function, end = _needs(solution, name), solution.t[-1]
+    for w in _waits(solution, t_w):
+        if measured(solution):  # the recorded times and nothing in between
             w = solution.t[np.argmin(np.abs(solution.t - w))]
             tau, style = solution.t[solution.t > w] - w, {"marker": "o", "ms": 2.5, "lw": 0.5}
-        elif log:
-            tau, style = np.geomspace(max((end - w) * 1e-3, 1e-12), end - w, 400), {}
         else:
-            tau, style = np.linspace(0.0, end - w, 400), {}
+            tau, style = _lags(solution.dynamics.discrete, end - w, log), {}
         axes.plot(tau, function(np.minimum(w + tau, end), w), label=f"$t_w$ = {w:.3g}", **style)
     if log:
         axes.set_xscale("log")
     axes.set_xlabel(r"$\tau = t - t_w$")
     axes.set_ylabel(rf"${name}(t_w+\tau, t_w)$")
     axes.legend()
+
+
+def _waits(solution, t_w):
+    """The waiting times asked for, of an iteration whole numbers."""
+    end = solution.t[-1]
+    waits = waiting_times(solution) if t_w is None else np.atleast_1d(np.asarray(t_w, dtype=float))
+    if not np.all((waits >= 0) & (waits < end)):
+        raise ValueError(f"t_w = {t_w!r} is not allowed: waiting times must lie in [0, {end:g})")
+    return np.unique(np.minimum(np.round(waits), end - 1)) if solution.dynamics.discrete else waits
+
+
+def _lags(discrete, longest, log):
+    """Times after a waiting time."""
+    if discrete:
+        return np.unique(np.geomspace(1.0, longest, 400).round())
+    return np.geomspace(max(longest * 1e-3, 1e-12), longest, 400) if log else np.linspace(0.0, longest, 400)
 
 
 def _rows(axes, solution, name):
@@ -221,14 +242,16 @@ def _rows(axes, solution, name):
         axes.legend()
 
 
-def correlation(solution, t_w=None, *, log=True):
+@kind("correlation", of="run")
+def correlation(solution: "Solution", t_w: "ArrayLike | None" = None, *, log: bool = True) -> "Figure":
     """C(t_w + tau, t_w) against tau for several waiting times."""
     figure, axes, _ = _single(solution)
     _two_time(axes, solution, "C", t_w, log)
     return figure
 
 
-def response(solution, t_w=None, *, log=True):
+@kind("response", of="run")
+def response(solution: "Solution", t_w: "ArrayLike | None" = None, *, log: bool = True) -> "Figure":
     """R(t_w + tau, t_w) against tau for several waiting times."""
     figure, axes, _ = _single(solution)
     _two_time(axes, solution, "R", t_w, log)
@@ -265,45 +288,17 @@ def _integrated_response(R, t, discrete):
     return s[::2], np.append(np.cumsum(panels[::-1])[::-1], 0.0)
 
 
-def fdt(solution, t=None):
+@kind("fdt", of="run")
+def fdt(solution: "Solution", t: "ArrayLike | None" = None) -> "Figure":
     """Parametric plot of the integrated response against C at fixed t (s runs from 0 to t)."""
     figure, axes, _ = _single(solution)
     _fdt(axes, solution, t)
     return figure
 
 
-def overview(solution, *, log_t=False):
-    """m, energy (or the losses), mu, C, R and the parametric plot (or the error) of one solution."""
-    figure, axes = new_figure(12.0, 6.8, 3, 2)
-    _title(figure, solution)
-    if solution.model.planted:
-        _scalar(axes[0, 0], {"": solution}, "m", "overlap m", log_t)
-    if "train_loss" in solution.scalars:
-        _losses(axes[0, 1], {"": solution}, log_t)
-        _scalar(axes[1, 2], {"": solution}, "error", r"$\min_\pm |w \mp w^*|^2/N$", log_t)
-    else:
-        _energy(axes[0, 1], {"": solution}, log_t)
-    if "mu" in solution.scalars:  # a state evolution has none
-        _scalar(axes[0, 2], {"": solution}, "mu", r"$\mu$", log_t)
-    for panel, name in zip(axes[1, :2], "CR", strict=True):
-        function = getattr(solution, name)
-        if function is None or len(solution.t) < 3:
-            continue
-        if function.complete:
-            _two_time(panel, solution, name, None, True)
-            if name == "R":
-                panel.set_yscale("log")
-        else:
-            _rows(panel, solution, name)
-    if solution.R is not None and solution.R.complete and len(solution.t) > 2 and not axes[1, 2].lines:
-        _fdt(axes[1, 2], solution)
-    for panel in axes.flat:
-        if not panel.lines and not panel.containers:
-            panel.set_axis_off()
-    return figure
+KINDS = kinds("run")
 
 
-def make(solution, kind="overview"):
-    """Figure of the given kind, one of ``KINDS``."""
-    _check.choice("kind", kind, KINDS)
-    return globals()[kind](solution)
+def make(solution: "Solution", kind: str = "overview", **options: Any) -> "Figure":
+    """Figure of the given kind, one of ``kinds("run")``, with options of its function."""
+    return kind_named(kind, "run")(solution, **options)

@@ -1,16 +1,27 @@
 """Figures of closed forms, state evolution and fits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _check
-from .runs import _curve, _short
-from .scans import SYMBOLS
-from .style import LINE_LABELS, new_figure
+from ..equations.scalars import scalar
+from ..models import Model
+from ..thresholds.closed_forms import LABELS
+from .style import curve, named, new_figure, short
+from .words import symbol
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
+
+    from ..amp import StateEvolution
+    from ..solution import Solution
+    from ..thresholds.divergence import EscapeFit
 
 
-def plotted_axis(deltap):
+def plotted_axis(deltap: "ArrayLike") -> "NDArray[np.float64]":
     """The finite values of Delta_p in order, at least two."""
     values = np.unique(np.atleast_1d(np.asarray(deltap, dtype=float)))
     values = values[np.isfinite(values)]
@@ -19,7 +30,7 @@ def plotted_axis(deltap):
     return values
 
 
-def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
+def phase_diagram(p: int, deltap: "ArrayLike | None" = None, *, names: Sequence[str] = tuple(LABELS)) -> "Figure":
     """Every line of ``dmft.thresholds`` in the plane (Delta_p, 1/Delta_2).
 
     Shaded are the regions where no estimate is better than chance (impossible), where a good one
@@ -42,7 +53,7 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
     deltap = np.geomspace(0.05, 10.0, 200) if deltap is None else plotted_axis(deltap)
     lines = thresholds.lines(p, deltap)
     figure, ((axes,),) = new_figure(7.0, 5.0)
-    signal = {name: 1.0 / lines[name] for name in lines if name in LINE_LABELS}  # 1/inf = 0
+    signal = {name: 1.0 / lines[name] for name in lines if name in LABELS}  # 1/inf = 0
     top = 1.15 * max(float(np.max(signal["trivialization"][deltap >= np.median(deltap)])), 1.5)
     possible = np.minimum(1.0, signal["information_theoretic"])
     high = np.maximum(signal["amp_high"], 1.0)
@@ -51,9 +62,9 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
         deltap, np.minimum(signal["information_theoretic"], high), high, color="#f3c9a5", lw=0, label="hard"
     )
     for name in names:
-        _check.choice("names", name, tuple(LINE_LABELS))
+        _check.choice("names", name, tuple(LABELS))
         present = np.isfinite(lines[name])  # inf: at every Delta_2, there is no line
-        axes.plot(deltap, np.where(present, signal[name], np.nan), label=LINE_LABELS[name])
+        axes.plot(deltap, np.where(present, signal[name], np.nan), label=LABELS[name])
     axes.set_xscale("log")
     axes.set_xlim(deltap[0], deltap[-1])
     axes.set_ylim(0.0, top)
@@ -65,7 +76,7 @@ def phase_diagram(p, deltap=None, *, names=tuple(LINE_LABELS)):
     return figure
 
 
-def complexity(model, *, energies=True):
+def complexity(model: Model, *, energies: bool = True) -> "Figure":
     """Annealed complexity Sigma(m) of minima, saddles and all critical points, and Sigma(m, e) of minima.
 
     Parameters
@@ -84,7 +95,7 @@ def complexity(model, *, energies=True):
     if not model.planted:
         return _complexity_of_energy(model)
     figure, ((left, *right),) = new_figure(11.0 if energies else 6.0, 4.2, 2 if energies else 1)
-    figure.suptitle(_short(model), fontsize=9)
+    figure.suptitle(short(model), fontsize=9)
     for kind, label in (
         ("all", "all critical points"),
         ("saddles", "index-1 saddles towards x*"),
@@ -98,7 +109,7 @@ def complexity(model, *, energies=True):
     top = max(float(landscape.complexity(model, m, kind="all").max()), 1e-3)
     left.set_yscale("symlog", linthresh=max(minima, 1e-4))  # minima are far fewer than critical points
     left.set_ylim(-top, 2.0 * top)
-    left.set_xlabel("overlap m")
+    left.set_xlabel(scalar("m").label)
     left.set_ylabel(r"$\Sigma(m)$")
     left.legend(fontsize=8, loc="lower center")
     for panel in right:
@@ -124,7 +135,7 @@ def _complexity_map(figure, axes, model, m):
         axes.set_xlim(m[first] - 0.05, m[last] + 0.05)
         axes.set_ylim(e[low] - 0.05 * width, e[high] + 0.05 * width)
     figure.colorbar(image, ax=axes, label=r"$\Sigma(m, e)$ of minima")
-    axes.set_xlabel("overlap m")
+    axes.set_xlabel(scalar("m").label)
     axes.set_ylabel("energy e per N")
 
 
@@ -133,7 +144,7 @@ def _complexity_of_energy(model):
     from .. import landscape
 
     figure, ((axes,),) = new_figure()
-    figure.suptitle(_short(model), fontsize=9)
+    figure.suptitle(short(model), fontsize=9)
     center = landscape.most_numerous(model, 0.0).energy
     e = np.linspace(1.25 * center, 0.6 * center, 600)
     for kind, label in (("all", "all critical points"), ("minima", "minima")):
@@ -147,7 +158,7 @@ def _complexity_of_energy(model):
     return figure
 
 
-def state_evolution(run):
+def state_evolution(run: "StateEvolution | Mapping[str, StateEvolution | Solution]") -> "Figure":
     """Overlap against the iteration of AMP, with the fixed points.
 
     ``run``: one StateEvolution, or ``{label: StateEvolution or Solution}`` (theory over simulation).
@@ -155,7 +166,7 @@ def state_evolution(run):
     from ..amp import StateEvolution
 
     _check.instance("run", run, (StateEvolution, Mapping), "a StateEvolution or a mapping {label: run}")
-    runs = {"": run} if isinstance(run, StateEvolution) else dict(run)
+    runs = named(run)
     figure, ((axes,),) = new_figure()
     for label, one in runs.items():
         if isinstance(one, StateEvolution):
@@ -163,27 +174,26 @@ def state_evolution(run):
             for point in one.fixed_points:
                 axes.axhline(point.m, color=line.get_color(), lw=0.8, ls="-" if point.stable else ":", alpha=0.6)
         else:
-            _curve(axes, one, "m", label)
+            curve(axes, one, "m", label)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("iteration")
     axes.set_ylabel("overlap")
     if isinstance(run, StateEvolution):
-        axes.set_title(f"{_short(run.model)}, {run.estimator}", fontsize=9)
+        axes.set_title(f"{short(run.model)}, {run.estimator}", fontsize=9)
     else:
         axes.legend()
     return figure
 
 
-def free_entropy(models):
+def free_entropy(models: Model | Mapping[str, Model]) -> "Figure":
     """Free entropy Phi(m) of the Bayes-optimal problem with its stationary points.
 
     ``models``: one SpikedMatrixTensor or ``{label: model}``.
     """
     from .. import amp
-    from ..models import SpikedMatrixTensor
 
-    _check.instance("models", models, (SpikedMatrixTensor, Mapping), "a SpikedMatrixTensor or {label: model}")
-    models = {_short(models): models} if isinstance(models, SpikedMatrixTensor) else dict(models)
+    _check.instance("models", models, (Model, Mapping), "a SpikedMatrixTensor or {label: model}")
+    models = dict(models) if isinstance(models, Mapping) else {short(models): models}
     if not models:
         raise ValueError("models = {} is not allowed: give at least one")
     figure, ((axes,),) = new_figure()
@@ -198,13 +208,13 @@ def free_entropy(models):
     high = [max(p.free_entropy for p in amp.fixed_points(model)) for model in models.values()]
     span = max(max(high) - min(low), 1e-4)
     axes.set_ylim(min(low) - 0.3 * span, max(high) + 0.3 * span)
-    axes.set_xlabel("overlap m")
+    axes.set_xlabel(scalar("m").label)
     axes.set_ylabel(r"$\Phi(m)$")
     axes.legend(fontsize=8)
     return figure
 
 
-def escape(fit, name="parameter"):
+def escape(fit: "EscapeFit", name: str = "parameter") -> "Figure":
     """Escape times (with several m0: growth times) against the distance from the critical value, with their fit.
 
     An arrow shows by how much, and in which direction, smaller m0 have moved the critical value (``m0_drift``).
@@ -223,8 +233,7 @@ def escape(fit, name="parameter"):
     from matplotlib.ticker import LogLocator
 
     figure, ((times, distances),) = new_figure(10.0, 4.0, columns=2)
-    name = name.rpartition(".")[2]
-    name = SYMBOLS.get(name, name.replace("_", " "))
+    name = symbol(name.rpartition(".")[2])
     x = np.sort(fit.x_fitted)
     away = np.sign(x.mean() - fit.value)
     ends = sorted((x[0] if away < 0 else x[-1], fit.value - away * 1e-3 * abs(fit.value - x.mean())))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def line_of(model: Model, dynamics: Dynamics) -> Line | None:
 
 
 @line_of.register
-def _(model: SpikedMatrixTensor, dynamics: Dynamics) -> Line | None:
+def _(model: SpikedMatrixTensor, dynamics: Any) -> Line | None:
     """Message passing; marginal states at temperature 0; overdamped equilibrium on the sphere."""
     noise = {"p": model.p, "deltap": model.deltap}
     if dynamics.state_evolution:

@@ -56,7 +56,11 @@ def assert_alike(one, other):
 @pytest.mark.filterwarnings("ignore:.*one path of:RuntimeWarning")
 @pytest.mark.parametrize(
     "dynamics, length",
-    [(dmft.GradientDescent(0.02), {"steps": 8}), (dmft.Nesterov(0.01), {"steps": 8}), (dmft.GradientFlow(), {"t_max": 0.3})],
+    [
+        (dmft.GradientDescent(0.02), {"steps": 8}),
+        (dmft.Nesterov(0.01), {"steps": 8}),
+        (dmft.GradientFlow(), {"t_max": 0.3}),
+    ],
 )
 def test_solve_save_and_load(model, dynamics, length, tmp_path):
     options = {"m0": 0.2, "integrator": PATHS, **length}
@@ -84,7 +88,9 @@ def test_simulate(model, tmp_path):
     assert_alike(sim, dmft.simulate(BUILT_IN, dmft.GradientDescent(0.02), **options))
     assert dmft.load(sim.save(tmp_path / "sim.h5")).model == model
     flow = {"t_max": 0.1, "N": 16, "samples": 2, "m0": 0.2, "records": 3}
-    assert_alike(dmft.simulate(model, dmft.GradientFlow(), **flow), dmft.simulate(BUILT_IN, dmft.GradientFlow(), **flow))
+    assert_alike(
+        dmft.simulate(model, dmft.GradientFlow(), **flow), dmft.simulate(BUILT_IN, dmft.GradientFlow(), **flow)
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*one path of:RuntimeWarning")

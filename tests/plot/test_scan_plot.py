@@ -9,6 +9,8 @@ import dmft
 from dmft import thresholds
 from dmft.cli import main
 from dmft.plot import scans as scan_plot
+from dmft.plot.scales import Scale, best_kind
+from dmft.plot.scan_data import selected
 
 pytest.importorskip("matplotlib")
 xarray = pytest.importorskip("xarray")
@@ -159,9 +161,9 @@ def test_edges_of_cells():
     ],
 )
 def test_scales_and_edges(values, scale, edges):
-    axis = scan_plot._Axis("x", np.array(values), scan_plot._scale(np.array(values)))
-    assert axis.scale == scale
-    np.testing.assert_allclose(scan_plot._edges(axis), edges)
+    axis = Scale("x", np.array(values), best_kind(np.array(values)))
+    assert axis.kind == scale
+    np.testing.assert_allclose(axis.edges, edges)
 
 
 def test_axes_in_any_order_and_with_a_single_value():
@@ -208,6 +210,7 @@ def two_axes(axes, **more):
 
 
 SOFT = {"kind": "soft-sphere", "strength": 10.0}
+BALL = {"kind": "heavy-ball", "learning_rate": 0.1, "momentum": 0.9}
 
 
 @pytest.mark.parametrize(
@@ -216,7 +219,7 @@ SOFT = {"kind": "soft-sphere", "strength": 10.0}
         ({"kind": "langevin", "temperature": 0.5}, None, "Langevin, T = 0.5", lambda d: thresholds.langevin(3, d, 0.5)),
         ({"kind": "langevin", "temperature": 0}, None, "gradient flow", lambda d: thresholds.gradient_flow(3, d)),
         (FLOW, SOFT, "gradient flow", lambda d: thresholds.gradient_flow(3, d, 10.0)),
-        ({"kind": "heavy-ball", "learning_rate": 0.1}, None, "gradient flow", lambda d: thresholds.gradient_flow(3, d)),
+        (BALL, None, "gradient flow", lambda d: thresholds.gradient_flow(3, d)),
         ({"kind": "amp"}, None, "Bayes AMP leaves m = 0", lambda d: thresholds.amp(3, d)),
         ({"kind": "amp", "estimator": "ml"}, None, "maximum-likelihood AMP", lambda d: thresholds.ml_amp(3, d)),
         ({"kind": "langevin"}, SOFT, None, None),
@@ -310,12 +313,12 @@ def test_one_colour_and_zero_escape_times():
 def test_nearest_value():
     scan = plane()
     for wanted, found in ((0.31, 0.4), (-3, 0.2), (9.0, 0.8), (np.inf, 0.8), (0.6, 0.6)):
-        assert float(scan_plot._selected(scan, {"delta2": wanted})["delta2"]) == found
-    assert float(scan_plot._selected(scan, {"m0": 3e-5})["m0"]) == 1e-4  # 1e-6 is 30 times less
-    assert float(scan_plot._selected(scan, {"m0": 0.0})["m0"]) == 1e-6
+        assert float(selected(scan, {"delta2": wanted})["delta2"]) == found
+    assert float(selected(scan, {"m0": 3e-5})["m0"]) == 1e-4  # 1e-6 is 30 times less
+    assert float(selected(scan, {"m0": 0.0})["m0"]) == 1e-6
     far = two_axes({"model.delta2": DELTA2, "model.deltap": [1.0, np.inf]})
     for wanted, found in ((100.0, 1.0), (np.inf, np.inf)):
-        assert float(scan_plot._selected(far, {"deltap": wanted})["deltap"]) == found
+        assert float(selected(far, {"deltap": wanted})["deltap"]) == found
 
 
 @pytest.mark.parametrize(
@@ -370,7 +373,7 @@ def test_axes_that_advance_together():
     line = drawn(scan_plot.along(scan, axis="t_max")).axes[0].lines[0]
     np.testing.assert_array_equal(line.get_data(), [[10.0, 20.0, 50.0, 100.0], [0.1, 0.2, 0.4, 0.3]])
     assert scan_plot.along(scan).axes[0].get_xlabel() == r"$\Delta_2$"
-    assert float(scan_plot._selected(scan, {"t_max": 45.0})["delta2"]) == 0.6
+    assert float(selected(scan, {"t_max": 45.0})["delta2"]) == 0.6
     with pytest.raises(ValueError, match="'t_max' advances together"):
         scan_plot.along(scan, select={"delta2": 0.4, "t_max": 20.0})
 
