@@ -199,7 +199,8 @@ def add_table(group, table, classes, others=()):
         if family is None:
             add_parameter(group, f"{table}.{name}", name, owners, classes)
             continue
-        text = help_of(owners, classes) + implications(owners, family, everything)
+        of_family = {kind: parameter for kind, parameter in owners.items() if family_of_value(parameter) is family}
+        text = help_of(of_family, classes) + implications(of_family, family, everything)
         add_flag(group, flag_of(name), f"{table}.{name}.kind", text, choices=list(family.kinds))
         add_table(group, f"{table}.{name}", family.kinds, everything)
 

@@ -69,7 +69,9 @@ def add_spec(parser, tables=specs.TABLES):
 def add_integrator(parser):
     """Flags about how the equations are solved."""
     group = parser.add_argument_group("integrator")
-    text = "default by the equations of model and dynamics, and by the length of the run"
+    automatic = sorted((cls for cls in INTEGRATORS.values() if cls.automatic), key=lambda cls: cls.for_long_runs)
+    kinds = ", ".join(f"{cls.kind} (long runs)" if cls.for_long_runs else cls.kind for cls in automatic)
+    text = f"default by model and dynamics: {kinds}"
     group.add_argument("--integrator", dest="integrator.kind", choices=list(INTEGRATORS), help=text)
     add_table(group, "integrator", INTEGRATORS)
 

@@ -120,7 +120,15 @@ def fill_find(p):
     add_spec(p)
     add_duration(p, "horizon of continuous dynamics", "horizon of discrete dynamics")
     add_report(p)
-    group = p.add_argument_group("threshold")
+    add_search(p.add_argument_group("threshold"))
+    add_model(p)
+    add_dynamics(p, solvable())
+    add_integrator(p)
+    p.set_defaults(run=command_find)
+
+
+def add_search(group):
+    """Flags about what is searched, and how."""
     group.add_argument("--over", required=True, metavar="NAME", help="parameter: delta2, alpha, temperature, m0, ...")
     way = group.add_mutually_exclusive_group(required=True)
     way.add_argument("--bracket", type=number, nargs=2, metavar=("A", "B"), help="success at one end only")
@@ -136,10 +144,6 @@ def fill_find(p):
     text = f"what counts as success; default {usual.name}={usual.level:g}"
     group.add_argument("--event", dest="success", type=crossing, metavar="NAME=LEVEL", help=text)
     add_law(group, escape_threshold)
-    add_model(p)
-    add_dynamics(p, solvable())
-    add_integrator(p)
-    p.set_defaults(run=command_find)
 
 
 def add_fit(actions):

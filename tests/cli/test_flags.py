@@ -15,15 +15,16 @@ import numpy as np
 import pytest
 
 import dmft
-from dmft._plain import Kind, about
+from dmft._plain import about
 from dmft.cli import build_parser, main
 from dmft.cli.flags import default_of, flag_of
 from dmft.cli.problem import flag_tables, merged
+from dmft.cli.threshold import table_over
 from dmft.dynamics import DYNAMICS
 from dmft.errors import Argument, ArgumentTypeError, ArgumentValueError
 from dmft.files import spec as specs
 from dmft.integrators import INTEGRATORS
-from dmft.models import CONSTRAINTS, LOSSES, MODELS
+from dmft.models import CONSTRAINTS, LOSSES, MODELS, Constraint
 from dmft.starts import STARTS
 
 FAMILIES = (MODELS, CONSTRAINTS, LOSSES, DYNAMICS, STARTS, INTEGRATORS)
@@ -105,12 +106,19 @@ def plugin():
         steepness: float = field(metadata=about("how steep it is"))
         plot: int = 2
         two_signals: bool = False
-        constraint: Any = field(default=dmft.Sphere(), metadata=about("", nested=dmft.Sphere.__mro__[1]))
+        constraint: Any = field(default=dmft.Sphere(), metadata=about("", nested=Constraint))
         kind = "steep"
 
         @property
         def coefficients(self):
             return {self.plot: self.steepness}
+
+    @dataclass(frozen=True)
+    class Free(dmft.GaussianLandscape):  # says nothing of its parameters
+        g: "float | None" = None
+        constraint: Any = None
+        matrix: Any = None  # nothing that a flag could give
+        kind = "free"
 
     @dataclass(frozen=True)
     class Huber(dmft.Loss):
@@ -137,6 +145,7 @@ def plugin():
 def test_parameters_of_a_users_classes_are_flags(plugin, capsys):
     steep, huber = plugin
     text = options_of(help_of(capsys, "solve"))
+    assert text["--g"] == "--g X of free" and "--matrix" not in text
     assert text["--steepness"] == "--steepness X of steep: how steep it is"
     assert "steep with --steepness" in text["--model"]
     argv = ["--steepness", "2", "--model-plot", "3", "--two-signals", "--strength", "4", "--t-max", "1"]
@@ -146,6 +155,14 @@ def test_parameters_of_a_users_classes_are_flags(plugin, capsys):
     assert parsed(*argv, "--width", "0.5")["model"].loss == huber(0.5)
     assert main(["solve", *argv, "--width", "0.5", "--paths", "512", "--scrambles", "2", "-o", "h.h5", "--quiet"]) == 0
     assert dmft.load("h.h5").model.loss == huber(0.5)
+
+
+def test_every_number_of_the_problem_can_be_searched():
+    spec = {"model": {"kind": "spiked-matrix-tensor"}, "dynamics": {"kind": "nesterov"}}
+    known = {"m0": "initial", "delta2": "model", "dynamics.momentum": "dynamics", "learning_rate": "dynamics"}
+    assert {name: table_over(name, spec) for name in known} == known
+    with pytest.raises(ValueError, match="unknown key 'constraint'"):
+        table_over("constraint", spec)
 
 
 def test_the_spec_is_made_of_tables_that_stay():
@@ -212,19 +229,18 @@ def test_without_xarray_one_line_says_what_is_missing(command, scan_file, tmp_pa
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dmft.cli import main; sys.exit(main(sys.argv[1:]))"
     run = subprocess.run([sys.executable, "-c", code, *command, str(scan_file)], capture_output=True, text=True)
     assert run.returncode == 2
-    assert "need xarray: pip install" in run.stderr and run.stderr.count("\n") == 1
+    what = {"plot": "plots", "threshold": "fits"}[command[0]]
+    assert f"{what} of scans need xarray: pip install" in run.stderr and run.stderr.count("\n") == 1
 
 
 def test_messages_name_arguments_as_their_reader_does():
     error = ArgumentValueError("there is no ", Argument("name", "'x'", "name = 'x'"), ": use ", Argument("log_t"))
     assert str(error) == "there is no name = 'x': use log_t"
-    assert (
-        error.spelled(lambda argument: f"<{argument.name}|{argument.value}>") == "there is no <name|'x'>: use <log_t|>"
-    )
+    assert error.spelled(lambda a: f"<{a.name}|{a.value}>") == "there is no <name|'x'>: use <log_t|>"
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is ArgumentValueError and str(again) == str(error) and again.args == error.args
     assert issubclass(ArgumentTypeError, TypeError) and issubclass(ArgumentValueError, ValueError)
-    with pytest.raises(ArgumentTypeError, match=r"^temperature must be a real number, got 'x'$"):
+    with pytest.raises(ArgumentTypeError, match="temperature must be a real number, got 'x'"):
         dmft.Langevin("x")
 
 
@@ -233,7 +249,3 @@ def test_amp_names_the_models_it_knows(capsys):
     assert "of phase-retrieval" in text["--alpha"] and "of spiked-matrix-tensor" in text["--p"]
     assert main(["amp", *SPIKED, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["estimator"] == "bayes"
-
-
-def test_families_are_those_of_plain_data():
-    assert all(issubclass(cls, Kind) for kinds in FAMILIES for cls in kinds.values())
