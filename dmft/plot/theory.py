@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _check
 from ..equations.scalars import scalar
-from ..models import Model
+from ..models import Model, SpikedMatrixTensor
 from ..thresholds.closed_forms import LABELS
 from .style import curve, named, new_figure, short
 from .words import symbol
@@ -50,30 +50,33 @@ def phase_diagram(p: int, deltap: "ArrayLike | None" = None, *, names: Sequence[
     """
     from .. import thresholds
 
-    deltap = np.geomspace(0.05, 10.0, 200) if deltap is None else plotted_axis(deltap)
-    lines = thresholds.lines(p, deltap)
-    figure, ((axes,),) = new_figure(7.0, 5.0)
-    signal = {name: 1.0 / lines[name] for name in lines if name in LABELS}  # 1/inf = 0
-    top = 1.15 * max(float(np.max(signal["trivialization"][deltap >= np.median(deltap)])), 1.5)
-    possible = np.minimum(1.0, signal["information_theoretic"])
-    high = np.maximum(signal["amp_high"], 1.0)
-    axes.fill_between(deltap, 0.0, possible, color="0.85", lw=0, label="impossible")
-    axes.fill_between(
-        deltap, np.minimum(signal["information_theoretic"], high), high, color="#f3c9a5", lw=0, label="hard"
-    )
     for name in names:
         _check.choice("names", name, tuple(LABELS))
+    values = np.geomspace(0.05, 10.0, 200) if deltap is None else plotted_axis(deltap)
+    lines = thresholds.lines(p, values)
+    figure, ((axes,),) = new_figure(7.0, 5.0)
+    signal = {name: 1.0 / lines[name] for name in LABELS}  # 1/inf = 0
+    _shade_phases(axes, values, signal)
+    for name in names:
         present = np.isfinite(lines[name])  # inf: at every Delta_2, there is no line
-        axes.plot(deltap, np.where(present, signal[name], np.nan), label=LABELS[name])
+        axes.plot(values, np.where(present, signal[name], np.nan), label=LABELS[name])
     axes.set_xscale("log")
-    axes.set_xlim(deltap[0], deltap[-1])
-    axes.set_ylim(0.0, top)
-    axes.text(0.97, 0.97, "easy", transform=axes.transAxes, ha="right", va="top")
-    axes.set_xlabel(r"$\Delta_p$")
+    axes.set_xlim(values[0], values[-1])
+    axes.set_ylim(0.0, 1.15 * max(float(np.max(signal["trivialization"][values >= np.median(values)])), 1.5))
+    axes.set_xlabel(symbol("deltap"))
     axes.set_ylabel(r"$1/\Delta_2$")
-    axes.set_title(f"spiked matrix-tensor model, p = {p}", fontsize=10)
+    axes.set_title(f"{SpikedMatrixTensor.label}, p = {p}", fontsize=10)
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
+
+
+def _shade_phases(axes, deltap, signal):
+    """Where no estimate is better than chance, where a good one is hard to find, where it is easy."""
+    possible, high = np.minimum(1.0, signal["information_theoretic"]), np.maximum(signal["amp_high"], 1.0)
+    lowest = np.minimum(signal["information_theoretic"], high)
+    axes.fill_between(deltap, 0.0, possible, color="0.85", lw=0, label="impossible")
+    axes.fill_between(deltap, lowest, high, color="#f3c9a5", lw=0, label="hard")
+    axes.text(0.97, 0.97, "easy", transform=axes.transAxes, ha="right", va="top")
 
 
 def complexity(model: Model, *, energies: bool = True) -> "Figure":
@@ -89,32 +92,37 @@ def complexity(model: Model, *, energies: bool = True) -> "Figure":
     -------
     matplotlib Figure
     """
-    from .. import landscape
-
-    m = np.linspace(-0.995, 0.995, 400) if model.planted else np.zeros(1)
     if not model.planted:
         return _complexity_of_energy(model)
+    m = np.linspace(-0.995, 0.995, 400)
     figure, ((left, *right),) = new_figure(11.0 if energies else 6.0, 4.2, 2 if energies else 1)
     figure.suptitle(short(model), fontsize=9)
-    for kind, label in (
-        ("all", "all critical points"),
-        ("saddles", "index-1 saddles towards x*"),
-        ("minima", "minima"),
-    ):
-        sigma = landscape.complexity(model, m, kind=kind)
-        if np.any(np.isfinite(sigma)):
-            left.plot(m, np.where(np.isfinite(sigma), sigma, np.nan), "--" if kind == "saddles" else "-", label=label)
-    left.axhline(0.0, color="k", lw=0.7)
-    minima = float(landscape.complexity(model, m).max())
-    top = max(float(landscape.complexity(model, m, kind="all").max()), 1e-3)
-    left.set_yscale("symlog", linthresh=max(minima, 1e-4))  # minima are far fewer than critical points
-    left.set_ylim(-top, 2.0 * top)
-    left.set_xlabel(scalar("m").label)
-    left.set_ylabel(r"$\Sigma(m)$")
-    left.legend(fontsize=8, loc="lower center")
+    _complexity_of_overlap(left, model, m)
     for panel in right:
         _complexity_map(figure, panel, model, m)
     return figure
+
+
+def _complexity_of_overlap(axes, model, m):
+    """Sigma(m) of minima, saddles and all critical points."""
+    from .. import landscape
+
+    for kind, label, line in (
+        ("all", "all critical points", "-"),
+        ("saddles", "index-1 saddles towards x*", "--"),
+        ("minima", "minima", "-"),
+    ):
+        sigma = landscape.complexity(model, m, kind=kind)
+        if np.any(np.isfinite(sigma)):
+            axes.plot(m, np.where(np.isfinite(sigma), sigma, np.nan), line, label=label)
+    axes.axhline(0.0, color="k", lw=0.7)
+    minima = float(landscape.complexity(model, m).max())
+    top = max(float(landscape.complexity(model, m, kind="all").max()), 1e-3)
+    axes.set_yscale("symlog", linthresh=max(minima, 1e-4))  # minima are far fewer than critical points
+    axes.set_ylim(-top, 2.0 * top)
+    axes.set_xlabel(scalar("m").label)
+    axes.set_ylabel(r"$\Sigma(m)$")
+    axes.legend(fontsize=8, loc="lower center")
 
 
 def _complexity_map(figure, axes, model, m):
@@ -230,39 +238,49 @@ def escape(fit: "EscapeFit", name: str = "parameter") -> "Figure":
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.ticker import LogLocator
-
     figure, ((times, distances),) = new_figure(10.0, 4.0, columns=2)
     name = symbol(name.rpartition(".")[2])
     x = np.sort(fit.x_fitted)
     away = np.sign(x.mean() - fit.value)
-    ends = sorted((x[0] if away < 0 else x[-1], fit.value - away * 1e-3 * abs(fit.value - x.mean())))
-    line = np.linspace(*ends, 400)
-    times.plot(line, fit(line), color="0.5", label=f"exponent {fit.exponent:.3g}")
-    times.plot(fit.x_fitted, fit.time_fitted, "o", color="C0")
-    times.axvspan(*fit.interval, color="C1", alpha=0.4, lw=0, label="95 % interval of the scatter")
-    times.axvline(fit.value, color="C1", lw=1, label=f"critical value {fit.value:.5g}")
+    low, high = sorted((x[0] if away < 0 else x[-1], fit.value - away * 1e-3 * abs(fit.value - x.mean())))
+    line = np.linspace(low, high, 400)
+    _escape_times(times, fit, line)
+    times.set_xlabel(name)
+    several = fit.m0 is not None and np.unique(fit.m0).size > 1
+    times.set_ylabel("time in which m grows by a factor e" if several else "escape time")
+    _escape_distances(distances, fit, line)
+    distances.set_xlabel(f"|log({name} / critical value)|" if fit.scale == "log" else f"|{name} - critical value|")
+    return figure
+
+
+def _escape_times(axes, fit, line):
+    """Times against the parameter, with the critical value and what smaller m0 do to it."""
+    axes.plot(line, fit(line), color="0.5", label=f"exponent {fit.exponent:.3g}")
+    axes.plot(fit.x_fitted, fit.time_fitted, "o", color="C0")
+    axes.axvspan(*fit.interval, color="C1", alpha=0.4, lw=0, label="95 % interval of the scatter")
+    axes.axvline(fit.value, color="C1", lw=1, label=f"critical value {fit.value:.5g}")
     if fit.m0_drift is not None:
         tip = (fit.value + fit.m0_drift, 0.5)
-        times.annotate("", tip, (fit.value, 0.5), ("data", "axes fraction"), arrowprops={"arrowstyle": "->"})
+        axes.annotate("", tip, (fit.value, 0.5), ("data", "axes fraction"), arrowprops={"arrowstyle": "->"})
         marker = r"$\leftarrow$" if fit.m0_drift < 0 else r"$\rightarrow$"
-        times.plot([], [], color="k", marker=marker, ls="", ms=14, label="change with smaller m0")
-    times.set_yscale("log")
-    times.set_ylim(0.7 * fit.time_fitted.min(), 30 * fit.time_fitted.max())
-    times.set_xlabel(name)
-    times.legend()
+        axes.plot([], [], color="k", marker=marker, ls="", ms=14, label="change with smaller m0")
+    axes.set_yscale("log")
+    axes.set_ylim(0.7 * fit.time_fitted.min(), 30 * fit.time_fitted.max())
+    axes.legend()
+
+
+def _escape_distances(axes, fit, line):
+    """Times against the distance from the critical value."""
+    from matplotlib.ticker import LogLocator
+
     law = np.log if fit.scale == "log" else np.asarray
     gaps = abs(law(fit.x_fitted) - law(fit.value))
     near = abs(law(line) - law(fit.value)) > 0.3 * gaps.min()
-    distances.loglog(abs(law(line[near]) - law(fit.value)), fit(line[near]), color="0.5")
-    distances.loglog(gaps, fit.time_fitted, "o", color="C0")
-    distances.set_xlabel(f"|log({name} / critical value)|" if fit.scale == "log" else f"|{name} - critical value|")
-    for axis in (distances.xaxis, distances.yaxis):
+    axes.loglog(abs(law(line[near]) - law(fit.value)), fit(line[near]), color="0.5")
+    axes.loglog(gaps, fit.time_fitted, "o", color="C0")
+    for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()
         axis.set_minor_formatter("")
         if high < 50 * low:  # few powers of ten, or none
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:.6g}")
-    several = fit.m0 is not None and np.unique(fit.m0).size > 1
-    times.set_ylabel("time in which m grows by a factor e" if several else "escape time")
-    return figure
