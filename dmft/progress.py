@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 
 
 class Silent:
@@ -45,13 +46,18 @@ class Bar(Silent):
 
 
 class Call(Silent):
-    """Passes fraction and label to a function."""
+    """Passes fraction and label to a function, which is not called again after it has failed."""
 
     def __init__(self, function):
         self.function = function
 
     def update(self, fraction, label, text):
-        self.function(fraction, label)
+        try:
+            self.function(fraction, label)
+        except Exception as error:  # it must not cost the work that it reports on
+            self.function = lambda fraction, label: None
+            text = f"progress failed and is not called again: {type(error).__name__}: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def make(progress):
