@@ -97,7 +97,7 @@ class FixedDict(dict):
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
     def __hash__(self):
-        return hash(tuple(self.items()))
+        return hash(frozenset(self.items()))  # equal dicts may have their keys in another order
 
     def __reduce__(self):
         return type(self), (dict(self),)

@@ -215,7 +215,7 @@ def solve(
         end, for you to remove once the solution is saved.
     progress : None, bool or callable, optional
         Bar on stderr after one second; None: only on a terminal.  A callable gets
-        (fraction, label).
+        (fraction, label); if it fails, a warning says so and the run goes on.
     callback : callable, optional
         Called with a ``Step`` for every step of the finest grid, in batches (again from the start
         if rtol was missed and the grid refined); returning a true value stops the run (status
@@ -432,12 +432,12 @@ class Job:
         reported = seen = stepper.size if stepper.final else 1
         while not stepper.finished:
             stage = stepper.stage
-            stepper.advance()
+            self._work(stepper.advance)
             if stepper.stage == stage and not stepper.finished:
                 occurred = self._terminal(seen)
                 seen = stepper.size
                 if occurred is not None:
-                    stepper.end_stage()
+                    self._work(stepper.end_stage)
             if stepper.stage != stage:
                 reported = seen = 1
                 continue
@@ -454,6 +454,16 @@ class Job:
                 self._save_checkpoint()
                 saved = now
         return ""
+
+    def _work(self, step):
+        """Let the run work; the failure of a user's schedule in a later stage keeps what was computed before."""
+        try:
+            step()
+        except (SolverError, MemoryError):
+            raise
+        except Exception as error:
+            t = float(self.stepper.t[-1])
+            raise SolverError(f"{type(error).__name__} after t = {t:g}: {error}", time=t) from error
 
     def _why_to_stop(self, signals, stop, seconds):
         if signals.caught:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -47,13 +48,18 @@ class Bar(Silent):
 
 
 class Call(Silent):
-    """Passes fraction and label to a function."""
+    """Passes fraction and label to a function, which is not called again after it has failed."""
 
     def __init__(self, function: Callable[[float, str], Any]) -> None:
         self.function = function
 
     def update(self, fraction: float, label: str, text: str) -> None:
-        self.function(fraction, label)
+        try:
+            self.function(fraction, label)
+        except Exception as error:  # it must not cost the work that it reports on
+            self.function = lambda fraction, label: None
+            text = f"progress failed and is not called again: {type(error).__name__}: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
 
 
 def make(progress: Any) -> Silent:

@@ -62,7 +62,7 @@ def _normal_nodes():
     return x, weight / weight.sum()
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)  # a few models at a time; a scan over the noise has many
 def _labels(noise):
     """Nodes and weights of a label."""
     scale = math.sqrt(1 + noise)

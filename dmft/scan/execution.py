@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -137,9 +137,9 @@ _watch = None  # that of this process, if it is a runner or one of its workers
 _busy = False  # whether this worker process is computing a point
 
 
-@cache
+@lru_cache(maxsize=4)  # a process that lives long opens many
 def opened(directory, sha256):
-    """The plan and the store of a directory, read once per process."""
+    """The plan and the store of a directory, which are kept while its points are computed."""
     store = Store(directory)
     scan = store.plan()
     if scan.sha256 != sha256:
