@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 
 import dmft
-from dmft.driver import estimate
+from dmft import estimate
 
 TOLERANCE = 1e-6  # of LogTime; smaller stated errors are not held against it
 

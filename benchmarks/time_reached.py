@@ -48,7 +48,7 @@ def timeline(run):
 
 def log_time(model, dynamics, m0, t_max, rtol):
     """Table of one case."""
-    run = LogTime(rtol=rtol).start(TwoTimeEquations.of(model, dynamics, m0), t_max)
+    run = LogTime(rtol=rtol).start(TwoTimeEquations.of(model, dynamics, dmft.Overlap(m0)), t_max)
     pilot, rows = timeline(run)
     errors = run.errors()
     print(f"  LogTime(rtol={rtol:g}), pilot {pilot:.2f} s")

@@ -39,7 +39,8 @@ from .starts import Overlap
 
 if TYPE_CHECKING:
     from . import amp, landscape, plot, scan, thresholds
-    from .scan import Scan, ScanStatus, gather
+    from .scan import Scan, ScanStatus
+    from .scan.gather import gather
     from .thresholds.divergence import EscapeFit, NoDivergenceError, escape_fit, escape_threshold
     from .thresholds.search import Threshold, threshold
 
@@ -53,17 +54,19 @@ _LATER = {  # loaded when first used: namespaces, and names by where they are
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return release("dmft")
-    if name not in _LATER:
-        raise AttributeError(f"module 'dmft' has no attribute {name!r}")
-    home = _LATER[name]
-    return (
-        importlib.import_module(f"dmft.{name}")
-        if home is None
-        else getattr(importlib.import_module(f"dmft.{home}"), name)
-    )
+if not TYPE_CHECKING:  # a checker knows every name, so that it reports a misspelt one
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return release("dmft")
+        if name not in _LATER:
+            raise AttributeError(f"module 'dmft' has no attribute {name!r}")
+        home = _LATER[name]
+        return (
+            importlib.import_module(f"dmft.{name}")
+            if home is None
+            else getattr(importlib.import_module(f"dmft.{home}"), name)
+        )
 
 
 def __dir__() -> list[str]:

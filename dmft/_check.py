@@ -5,12 +5,14 @@ import numbers
 
 import numpy as np
 
+from .errors import Argument, ArgumentTypeError, ArgumentValueError
+
 
 def real(name, value, *, low=None, high=None, above=None, below=None, inf=False):
     """A float within bounds (``low <= x <= high``, ``above < x < below``)."""
     if type(value) is not float:
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{name} must be a real number, got {value!r}")
+            raise ArgumentTypeError(_argument(name), f" must be a real number, got {value!r}")
         try:
             value = float(value)
         except OverflowError:
@@ -22,7 +24,7 @@ def real(name, value, *, low=None, high=None, above=None, below=None, inf=False)
         bounds = ((">=", low), (">", above), ("<=", high), ("<", below))
         allowed = " and ".join(f"{sign} {bound}" for sign, bound in bounds if bound is not None) or "any number"
         allowed += ", or inf" if inf else ", finite"
-        raise ValueError(f"{name} = {value!r} is not allowed: it must be {allowed}")
+        raise ArgumentValueError(*_given(name, value), f" is not allowed: it must be {allowed}")
     return value
 
 
@@ -40,8 +42,21 @@ def integer(name, value, *, low=None, high=None):
 def choice(name, value, allowed):
     """One of a fixed set of values."""
     if not isinstance(value, (str, int)) or value not in allowed:
-        raise ValueError(f"{name} = {value!r} is not allowed: choose one of {', '.join(map(repr, allowed))}")
+        choices = ", ".join(map(repr, allowed))
+        raise ArgumentValueError(*_given(name, value), f" is not allowed: choose one of {choices}")
     return value
+
+
+def _argument(name):
+    """An argument in a message."""
+    return name if isinstance(name, Argument) else Argument(name)
+
+
+def _given(name, value):
+    """An argument with the value that was given."""
+    if isinstance(name, Argument):
+        return name, f" = {value!r}"
+    return (Argument(name, repr(value), f"{name} = {value!r}"),)
 
 
 def instance(name, value, kinds, allowed):

@@ -7,9 +7,17 @@ scans and the command line as the built-in ones are.
 What a field of such a class says of itself beside type and default, in its ``metadata``:
 
 help : str
-    One line for the command line.
+    One line for the command line; of True or False what True does: "write all paths to the file".
+symbol : str
+    For figures, in TeX; without one they say the name.
+unset : value
+    What the default None stands for, if that is always the same.
 nested : family
-    Its value may be a table: of one of this family, or whatever ``nested.of_table(where, table)`` reads.
+    Its value may be a table: of one of this family, or whatever ``nested.of_table(where, table)`` reads.  Where a
+    field does not say, the mapping ``nested`` of its class does.
+implied : str
+    With ``nested``: the kind that is meant where only a parameter is given that several kinds have; by default the
+    first of them.
 keys : callable
     Makes the keys of a mapping of the strings in a file: ``int``.
 later : bool
@@ -26,6 +34,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from .errors import Argument, ArgumentValueError
+
+OWN = " (a kind of your own must be defined or imported before)"
 DATA = (str, numbers.Number, np.generic, np.ndarray, type(None))
 
 
@@ -39,6 +50,8 @@ class Kind:
 
     kinds: ClassVar[dict[str, type[Any]]]
     kind: ClassVar[str]
+    label: ClassVar[str] = ""  # in words, for titles
+    nested: ClassVar[Mapping[str, Any]] = {}  # parameters whose value may be a table, with the family that reads it
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -51,6 +64,8 @@ class Kind:
                     f"kind = {cls.kind!r} of {cls.__name__} is taken by dmft.{known.__name__}: choose another"
                 )
             cls.kinds[cls.kind] = cls
+            if "label" not in vars(cls):
+                cls.label = cls.kind.replace("-", " ")
 
     @classmethod
     def parameters(cls) -> tuple[Field[Any], ...]:
@@ -127,8 +142,8 @@ def refuse_unknown(where, given, allowed):
     """Every key of ``given`` must be allowed."""
     for key in given:
         if key not in allowed:
-            raise ValueError(
-                f"{where}: unknown key {key!r}{meant(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
+            raise ArgumentValueError(
+                Argument(where), f": unknown key {key!r}{meant(key, allowed)}; allowed: {', '.join(allowed) or 'none'}"
             )
 
 
@@ -151,13 +166,16 @@ def build(where, table, classes):
     if "kind" not in table:
         raise ValueError(f"{where}.kind is missing: choose one of {', '.join(classes)}")
     kind = table.pop("kind")
+    if kind == "function":
+        name = table.get("name")
+        raise ValueError(f"{where} is a Python object ({name}) that plain data only name: give its class a kind")
     if not isinstance(kind, str) or kind not in classes:
         hint = meant(str(kind).lower(), classes)
-        raise ValueError(f"{where}.kind = {kind!r} is not allowed{hint}: choose one of {', '.join(classes)}")
+        raise ValueError(f"{where}.kind = {kind!r} is not allowed{hint}: choose one of {', '.join(classes)}{OWN}")
     cls = classes[kind]
     parameters = {f.name: f for f in cls.parameters()}
     refuse_unknown(where, table, parameters)
-    arguments = {name: _argument(f"{where}.{name}", value, parameters[name]) for name, value in table.items()}
+    arguments = {name: _argument(f"{where}.{name}", value, cls, parameters[name]) for name, value in table.items()}
     try:
         return cls(**arguments)
     except TypeError as error:
@@ -170,9 +188,10 @@ def build(where, table, classes):
         raise ValueError(f"{where}: {error}") from None
 
 
-def _argument(where, value, parameter):
+def _argument(where, value, cls, parameter):
     """The value of a parameter, from plain data."""
-    nested, keys = (parameter.metadata.get(name) for name in ("nested", "keys"))
+    nested = parameter.metadata.get("nested", cls.nested.get(parameter.name))
+    keys = parameter.metadata.get("keys")
     if keys is not None:
         return {_key(where, key, keys): number(x) for key, x in table_of(where, value).items()}
     if nested is not None and isinstance(value, Mapping):

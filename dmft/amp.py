@@ -11,13 +11,15 @@ Sources: arXiv:1812.09066 (Bayes-optimal AMP of the spiked matrix-tensor model),
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
 from . import _check
+from ._typing import Array, Number
 from .dynamics import ESTIMATORS
 from .models import PhaseRetrieval, Sphere, SpikedMatrixTensor
 
@@ -56,7 +58,7 @@ class FixedPoint:
     free_entropy: float | None = None
 
     @property
-    def stable(self):
+    def stable(self) -> bool:
         """Whether the stability is "stable"."""
         return self.stability == "stable"
 
@@ -89,33 +91,33 @@ class StateEvolution:
         First t at which m is within the tolerance of the fixed point; None if it took more steps.
     """
 
-    model: object
+    model: Any
     estimator: str
-    m: np.ndarray
-    mse: np.ndarray
-    V: np.ndarray | None
-    c: np.ndarray | None
-    energy: np.ndarray | None
+    m: Array
+    mse: Array
+    V: Array | None
+    c: Array | None
+    energy: Array | None
     fixed_point: FixedPoint
-    fixed_points: tuple
+    fixed_points: tuple[FixedPoint, ...]
     iterations: int | None
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         end = "not reached" if self.iterations is None else f"reached after {self.iterations} iterations"
         return f"<StateEvolution {self.estimator} of {self.model!r}: m = {self.fixed_point.m:.6g}, {end}>"
 
     @property
-    def t(self):
+    def t(self) -> Array:
         """Numbers of the iterations, (n,)."""
         return np.arange(len(self.m), dtype=float)
 
     @property
-    def q(self):
+    def q(self) -> Array:
         """Squared norm |x^t|^2/N, (n,)."""
         return np.ones_like(self.m) if self.estimator == "ml" else self.m
 
     @property
-    def optimal(self):
+    def optimal(self) -> FixedPoint | None:
         """The fixed point of largest free entropy: the best estimate at any cost.
 
         AMP fails to reach it in the hard phase.  None where there is no free entropy.
@@ -125,7 +127,7 @@ class StateEvolution:
         return max(self.fixed_points, key=lambda point: point.free_entropy)
 
     @cached_property
-    def C(self):
+    def C(self) -> Array:
         """Correlation of all iterates x^t.x^s/N, (n, n).
 
             C(t+1, s+1) = V_{t+1} V_{s+1} [Q'(m_t) Q'(m_s) + Q'(C(t, s))],   C(t, 0) = m_t m_0
@@ -153,7 +155,14 @@ class StateEvolution:
         return C
 
 
-def state_evolution(model, estimator="bayes", *, m0=1e-6, steps=1000, tol=1e-10):
+def state_evolution(
+    model: SpikedMatrixTensor | PhaseRetrieval,
+    estimator: str = "bayes",
+    *,
+    m0: float = 1e-6,
+    steps: int = 1000,
+    tol: float = 1e-10,
+) -> StateEvolution:
     """State evolution of AMP from the overlap ``m0``, and the fixed point it ends at.
 
     Spiked matrix-tensor model, Bayes-optimal estimator (|x^t|^2/N = m_t) and maximum likelihood
@@ -215,7 +224,7 @@ def state_evolution(model, estimator="bayes", *, m0=1e-6, steps=1000, tol=1e-10)
     return StateEvolution(model, estimator, m, mse, V, c, energy, end, points, iterations)
 
 
-def fixed_points(model, estimator="bayes"):
+def fixed_points(model: SpikedMatrixTensor | PhaseRetrieval, estimator: str = "bayes") -> tuple[FixedPoint, ...]:
     """All fixed points of the state evolution with m >= 0, ascending.
 
     Besides m = 0 they are the points of a curve, with r(m) = Q'(m)/m = 1/delta2 + m^(p-2)/deltap:
@@ -254,7 +263,11 @@ def fixed_points(model, estimator="bayes"):
     return _system(model, estimator).fixed_points()
 
 
-def free_entropy(model, m):
+@overload
+def free_entropy(model: SpikedMatrixTensor, m: Number) -> float: ...
+@overload
+def free_entropy(model: SpikedMatrixTensor, m: ArrayLike) -> Array: ...
+def free_entropy(model: SpikedMatrixTensor, m: ArrayLike) -> float | Array:
     """Replica-symmetric free entropy of the Bayes-optimal spiked matrix-tensor model.
 
         Phi(m) = log(1 - m)/2 + m/2 + Q(m)/2
@@ -292,7 +305,7 @@ def free_entropy(model, m):
     return phi if phi.ndim else float(phi)
 
 
-def check_model(model, estimator):
+def check_model(model: Any, estimator: Any) -> None:
     """The spiked matrix-tensor model on the hard sphere, with a channel if it is to be followed."""
     _check.choice("estimator", estimator, ESTIMATORS)
     _check.instance("model", model, SpikedMatrixTensor, "a SpikedMatrixTensor(...)")
@@ -303,13 +316,13 @@ def check_model(model, estimator):
 
 
 @singledispatch
-def _system(model, estimator):
+def _system(model: Any, estimator: str) -> Any:
     """The iteration and its fixed points."""
     raise TypeError(f"model must be a SpikedMatrixTensor(...) or PhaseRetrieval(...), got {model!r}")
 
 
 @_system.register
-def _(model: PhaseRetrieval, estimator):
+def _(model: PhaseRetrieval, estimator: str) -> Any:
     _check.choice("estimator", estimator, ESTIMATORS)
     if estimator != "bayes":
         raise ValueError(f"estimator = {estimator!r} is not allowed for PhaseRetrieval: choose 'bayes'")
@@ -317,17 +330,17 @@ def _(model: PhaseRetrieval, estimator):
 
 
 @_system.register
-def _(model: SpikedMatrixTensor, estimator):
+def _(model: SpikedMatrixTensor, estimator: str) -> Any:
     check_model(model, estimator)
     return _Bayes(model) if estimator == "bayes" else _MaximumLikelihood(model)
 
 
-def evolution_scalars(model, estimator):
+def evolution_scalars(model: Any, estimator: str) -> list[str]:
     """Names of what a state evolution tells per iteration."""
     return ["m", "mse", *_system(model, estimator).further]
 
 
-def check_evolution(model, estimator, m0):
+def check_evolution(model: Any, estimator: Any, m0: Any) -> tuple[Any, float]:
     """The iteration and its start, from arguments as the user gave them."""
     return _system(model, estimator), _check.real("m0", m0, low=0, high=1)
 
@@ -584,7 +597,11 @@ def _noise(value):
     return value
 
 
-def phase_retrieval_alpha(q, noise=0.0):
+@overload
+def phase_retrieval_alpha(q: Number, noise: float = ...) -> float: ...
+@overload
+def phase_retrieval_alpha(q: ArrayLike, noise: float = ...) -> Array: ...
+def phase_retrieval_alpha(q: ArrayLike, noise: float = 0.0) -> float | Array:
     """The number of measurements per unknown at which q is a fixed point of the state evolution.
 
         alpha(q) = q / ((1 - q) E[g^2](q))
@@ -621,7 +638,7 @@ def phase_retrieval_alpha(q, noise=0.0):
     return alpha.reshape(q.shape) if q.shape else float(alpha[0])
 
 
-def phase_retrieval_weak_recovery(noise=0.0):
+def phase_retrieval_weak_recovery(noise: float = 0.0) -> float:
     """Weak-recovery threshold: alpha above which a random start reaches a positive overlap.
 
         alpha = (1 + noise)^2 / 2
@@ -643,7 +660,7 @@ class Spinodal(NamedTuple):
     q: float
 
 
-def phase_retrieval_spinodals(noise=0.0):
+def phase_retrieval_spinodals(noise: float = 0.0) -> tuple[Spinodal, ...]:
     """Spinodals of phase retrieval: where alpha(q) is stationary.
 
     Below the upper one AMP stays on the branch of low overlap, above it the overlap jumps, without
@@ -712,7 +729,7 @@ class CriticalNoise(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def phase_retrieval_critical_noise():
+def phase_retrieval_critical_noise() -> CriticalNoise:
     """The noise at which the hard phase of phase retrieval ends: the spinodals meet.
 
     Returns

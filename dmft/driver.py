@@ -513,7 +513,7 @@ class Job:
         """Write a checkpoint; a failure costs the checkpoint, not the run."""
         try:
             write_checkpoint(self.checkpoint.path, self.problem.spec, self.stepper.state())
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
             warnings.warn(f"checkpoint {self.checkpoint.path} was not written: {error}", RuntimeWarning, stacklevel=2)
 
     def _solution(self, status, message):

@@ -3,29 +3,31 @@
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 
 class Silent:
     """Says nothing."""
 
-    def update(self, fraction, label, text):
+    def update(self, fraction: float, label: str, text: str) -> None:
         """Called often; ``fraction`` of the work of the stage ``label`` is done."""
 
-    def close(self):
+    def close(self) -> None:
         """The run is over."""
 
 
 class Bar(Silent):
     """One line on stderr, drawn after the first second, at most ten times a second."""
 
-    def __init__(self, stream=None):
+    def __init__(self, stream: Any = None) -> None:
         self.stream = stream or sys.stderr
         self.began = self.stage_began = time.monotonic()
         self.last = 0.0
-        self.label = None
+        self.label: str | None = None
         self.drawn = False
 
-    def update(self, fraction, label, text):
+    def update(self, fraction: float, label: str, text: str) -> None:
         now = time.monotonic()
         if label != self.label:
             self.label, self.stage_began = label, now
@@ -39,7 +41,7 @@ class Bar(Silent):
         self.stream.flush()
         self.drawn = True
 
-    def close(self):
+    def close(self) -> None:
         if self.drawn:
             self.stream.write("\r\x1b[K")
             self.stream.flush()
@@ -48,19 +50,19 @@ class Bar(Silent):
 class Call(Silent):
     """Passes fraction and label to a function, which is not called again after it has failed."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[float, str], Any]) -> None:
         self.function = function
 
-    def update(self, fraction, label, text):
+    def update(self, fraction: float, label: str, text: str) -> None:
         try:
             self.function(fraction, label)
         except Exception as error:  # it must not cost the work that it reports on
             self.function = lambda fraction, label: None
-            text = f"progress failed and is not called again: {type(error).__name__}: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            said = f"progress failed and is not called again: {type(error).__name__}: {error}"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
 
 
-def make(progress):
+def make(progress: Any) -> Silent:
     """Meter for the ``progress`` argument: None (bar on a terminal), bool or a callable."""
     if callable(progress):
         return Call(progress)

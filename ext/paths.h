@@ -7,7 +7,7 @@
 #define TILE 64                             /* paths per tile, a multiple of LANES */
 #define LANES 8                             /* partial sums per scalar product, a multiple of every WIDTH */
 
-enum { QUARTIC = 1, NORMALIZED = 2, SQUARE = 3 };    /* the ``kernel_code`` of dmft/losses.py; 0: not here */
+enum { QUARTIC = 1, NORMALIZED = 2, SQUARE = 3 };    /* the ``kernel_code`` of dmft/models/losses.py; 0: not here */
 
 struct path_kernels {
     const char *name;

@@ -79,7 +79,7 @@ static void NAME(two_dots)(const double *restrict rows, ptrdiff_t n, const doubl
         }
 }
 
-/* The losses of dmft/losses.py: l, l' and l'' of one tile. */
+/* The losses of dmft/models/losses.py: l, l' and l'' of one tile. */
 static void NAME(loss)(int kind, double a, const double *restrict h, const double *restrict y,
         double *restrict value, double *restrict first, double *restrict second)
 {

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import plot
 from ..dynamics import ESTIMATORS
 from ..files import spec as specs
-from ..models import PhaseRetrieval, SpikedMatrixTensor
+from ..models import MODELS, PhaseRetrieval, SpikedMatrixTensor
 from .common import (
     OK,
     UsageError,
@@ -17,24 +17,30 @@ from .common import (
     number,
     save_figure,
 )
+from .flags import add_argument_of, add_parameter, default_of, parameters_of
 
 
 def add_amp(commands):
     """The sub-command amp."""
-    p = commands.add_parser(
+    commands.add_parser(
         "amp",
+        fill=fill_amp,
         help="state evolution of AMP and its fixed points",
         description="State evolution of approximate message passing: fixed points and where the iteration ends.",
         epilog="examples:\n  dmft amp --p 3 --delta2 0.5 --deltap 1\n  dmft amp --alpha 1.12 --m0 1e-3",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--p", type=int, help="order of the tensor, at least 3")
-    p.add_argument("--delta2", type=number, help="noise of the matrix (inf: no matrix)")
-    p.add_argument("--deltap", type=number, help="noise of the tensor (inf: no tensor)")
-    p.add_argument("--alpha", type=number, help="phase retrieval with alpha d measurements instead")
-    p.add_argument("--noise", type=number, help="variance of the noise of phase retrieval, default 0")
-    p.add_argument("--estimator", choices=ESTIMATORS, default="bayes", help="default bayes")
-    p.add_argument("--m0", type=number, default=1e-6, help="overlap of the start, default 1e-6")
+
+
+def fill_amp(p):
+    """Flags of dmft amp."""
+    from ..amp import state_evolution
+
+    for cls, names in ((SpikedMatrixTensor, ("p", "delta2", "deltap")), (PhaseRetrieval, ("alpha", "noise"))):
+        for name in names:
+            add_parameter(p, name, name, {cls.kind: parameters_of(cls)[name]}, MODELS)
+    add_argument_of(p, state_evolution, "estimator", "", choices=ESTIMATORS)
+    add_argument_of(p, state_evolution, "m0", "overlap of the start", type=number, metavar="X")
     p.add_argument("--plot", type=Path, metavar="FIGURE", help="draw the trajectory (.png, .pdf, .svg)")
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
     p.add_argument("--json", action="store_true", help="as JSON, with the trajectory")
@@ -48,7 +54,7 @@ def amp_model(args):
         for name, value in spiked.items():
             if value is not None:
                 raise UsageError(f"--{name} does not go with --alpha (phase retrieval)")
-        return PhaseRetrieval(args.alpha, noise=args.noise or 0.0)
+        return PhaseRetrieval(args.alpha, **({} if args.noise is None else {"noise": args.noise}))
     if args.noise is not None:
         raise UsageError("--noise needs --alpha (phase retrieval)")
     missing = [f"--{name}" for name, value in spiked.items() if value is None]
@@ -79,7 +85,8 @@ def command_amp(args):
         print(json.dumps({**data, "fixed_point": end, "fixed_points": rows}))
     else:
         print(f"{model!r}, {run.estimator}, from m = {args.m0:g}:")
-        steps = "not within 1000 iterations" if run.iterations is None else f"after {run.iterations} iterations"
+        most = default_of(amp.state_evolution, "steps")
+        steps = f"not within {most} iterations" if run.iterations is None else f"after {run.iterations} iterations"
         print(f"converges to m = {run.fixed_point.m:.10g} ({steps}), mean squared error {run.fixed_point.mse:.10g}")
         print("  ".join(f"{name:>14s}" for name in columns) + "   (all fixed points)")
         for row in rows:

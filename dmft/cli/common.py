@@ -1,6 +1,7 @@
 """What every command shares: exit codes, types of arguments, messages, outputs."""
 
 import argparse
+import inspect
 import io
 import math
 import re
@@ -19,11 +20,22 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Bad usage is one line on stderr; -1e-2 is a number and not a flag."""
+    """Bad usage is one line on stderr; -1e-2 is a number and not a flag.
 
-    def __init__(self, *args, **kwargs):
+    ``fill`` adds the flags, when they are first needed: a command reads defaults from Python functions, and need not
+    import those of the others.
+    """
+
+    def __init__(self, *args, fill=None, **kwargs):
         super().__init__(*args, **kwargs)
         self._negative_number_matcher = re.compile(r"^-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$|^-inf$")
+        self.fill = fill
+
+    def parse_known_args(self, args=None, namespace=None):
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
@@ -78,27 +90,21 @@ def number_list(text):
 
 def add_output(parser, default):
     """Flags about results."""
-    parser.add_argument("-o", "--out", type=Path, metavar="FILE.h5", help=f"result file, default {default}")
+    text = f"result file, default {default}"
+    parser.add_argument("-o", "--out", type=Path, default=Path(default), metavar="FILE.h5", help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace an existing result or plot")
     parser.add_argument("--plot", type=Path, metavar="FIGURE", help="also draw the overview (.png, .pdf, .svg)")
     parser.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no messages")
 
 
-def add_limits(parser):
-    """Flags about checkpoints."""
-    parser.add_argument(
-        "--checkpoint-every",
-        type=number,
-        metavar="SECONDS",
-        help="seconds between checkpoints, default 300",
-    )
-    parser.add_argument(
-        "--time-limit",
-        type=number,
-        metavar="SECONDS",
-        help="write a checkpoint and exit 75 after this many seconds",
-    )
+def add_limits(parser, function):
+    """Flags about checkpoints; ``function`` has their defaults (not written: what was not given can be told)."""
+    every = inspect.signature(function).parameters["every"].default
+    text = f"seconds between checkpoints, default {every:g}"
+    parser.add_argument("--checkpoint-every", type=number, metavar="SECONDS", help=text)
+    text = "write a checkpoint and exit 75 after this many seconds"
+    parser.add_argument("--time-limit", type=number, metavar="SECONDS", help=text)
 
 
 def limits(args):
@@ -116,11 +122,9 @@ def check_new(args, *paths):
                 raise UsageError(f"{path} exists and is kept: choose another name or add --overwrite")
 
 
-def check_outputs(args, default, *checkpoints):
+def check_outputs(args, *checkpoints):
     """Refuse, before any work, what could not be written after it; returns the result's path."""
-
-    out = args.out or Path(default)
-    paths = [out] + ([args.plot] if args.plot is not None else [])
+    paths = [args.out] + ([args.plot] if args.plot is not None else [])
     check_new(args, *paths)
     everything = [path.resolve() for path in (*paths, *checkpoints)]
     for path in everything:
@@ -128,7 +132,7 @@ def check_outputs(args, default, *checkpoints):
             raise UsageError(f"{path.name} is given for two different outputs: choose different names")
     if args.plot is not None:
         check_figure(args.plot)
-    return out
+    return args.out
 
 
 def check_figure(path):
@@ -140,6 +144,16 @@ def check_figure(path):
     allowed = Figure().canvas.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in allowed:
         raise UsageError(f"{path}: unknown figure format {path.suffix!r}; allowed: {', '.join(sorted(allowed))}")
+
+
+def read_scan(path, missing=None):
+    """A gathered scan as a dataset, to be used in a ``with`` block; ``missing`` is said without xarray."""
+    from ..plot import scans
+
+    try:
+        return scans.read(path)
+    except ImportError as error:
+        raise UsageError(missing or str(error)) from None
 
 
 def save_figure(figure, path):

@@ -1,10 +1,10 @@
 """dmft info, plot."""
 
 import json
-import re
 from pathlib import Path
 
 from .. import plot
+from ..errors import ArgumentTypeError, ArgumentValueError
 from ..files import spec
 from ..files.checkpoints import checkpoint_summary
 from ..files.hdf5 import open_file
@@ -15,24 +15,15 @@ from .common import (
     UsageError,
     check_figure,
     check_new,
+    read_scan,
     save_figure,
 )
+from .flags import default_of, flag_of
 from .solve import summary
 
 FORMATS = ("dmft-run", "dmft-checkpoint", "dmft-scan")
 FEW = 8  # values of an axis that are printed
-FLAGS = (  # arguments in messages of dmft.scan_plot, and how the command line writes them
-    (r"select=\{'(\w+)': '?([^'}]*)'?\}", r"--select \1=\2"),
-    (r"select\['(\w+)'\]", r"--select \1"),
-    (r"^select:", "--select:"),
-    (r"\bname = ", "--variable "),
-    (r"\baxis = ", "--axis "),
-    (r"\bkind = ", "--kind "),
-    (r"\blog_t\b", "--log-t"),
-    (r"\buse (along|curves)\b", r"use --kind \1"),
-    (r"\bor (curves|heat_map)\b", r"or --kind \1"),
-    (r"--kind heat_map", "--kind heat-map"),
-)
+OF_A_SCAN = {"name": "variable", "select": "select", "axis": "axis", "log_t": "log_t"}  # arguments and their flags
 
 
 def add_info(commands):
@@ -61,12 +52,10 @@ def add_plot(commands):
     p.add_argument(
         "-o", "--out", type=Path, metavar="FIGURE", help="default: of run.h5 run.png; with --kind run-KIND.png"
     )
-    p.add_argument(
-        "--kind",
-        metavar="KIND",
-        help=f"one of {', '.join(plot.KINDS)}; default overview; of a scan: one of {', '.join(scan_plot.KINDS)}; "
-        "default heat-map, or along if one axis is left",
-    )
+    usual = default_of(plot.make, "kind")
+    text = f"one of {', '.join(plot.KINDS)}; default {usual}; of a scan: one of {', '.join(scan_plot.KINDS)}; "
+    text += "default heat-map, or along if one axis is left"
+    p.add_argument("--kind", metavar="KIND", help=text)
     add_scan_flags(p.add_argument_group("scans"))
     p.add_argument("--overwrite", action="store_true", help="replace an existing figure")
     p.set_defaults(run=command_plot)
@@ -74,7 +63,9 @@ def add_plot(commands):
 
 def add_scan_flags(group):
     """What a plot of a scan shows."""
-    group.add_argument("--variable", metavar="NAME", help="default escape_time, else m_final; of curves m")
+    of_curves = default_of(scan_plot.curves, "name")
+    text = f"default escape_time, else m_final; of curves {of_curves}"
+    group.add_argument("--variable", metavar="NAME", help=text)
     group.add_argument(
         "--select",
         action="append",
@@ -202,26 +193,22 @@ def check_kind(args, kinds):
 
 def draw_solution(args):
     """Figure of a result file."""
-    for name in ("variable", "select", "axis", "log_t"):
+    for name in OF_A_SCAN.values():
         if getattr(args, name) is not None:
-            raise UsageError(f"--{name.replace('_', '-')} is for gathered scans, and {args.file} is none")
-    return plot.make(load(args.file), args.kind or "overview")
+            raise UsageError(f"{flag_of(name)} is for gathered scans, and {args.file} is none")
+    return plot.make(load(args.file), args.kind or default_of(plot.make, "kind"))
 
 
 def draw_scan(args):
     """Figure of a gathered scan."""
-    options = {"name": args.variable, "select": args.select or (), "axis": args.axis, "log_t": bool(args.log_t)}
+    given = {name: getattr(args, flag) for name, flag in OF_A_SCAN.items()}
     try:
-        with scan_plot.read(args.file) as scan:
-            return scan_plot.make(scan, args.kind, **options)
-    except ImportError as error:
-        raise UsageError(str(error)) from None
-    except (TypeError, ValueError) as error:
-        raise UsageError(as_flags(str(error))) from None
+        with read_scan(args.file) as scan:
+            return scan_plot.make(scan, args.kind, **{name: x for name, x in given.items() if x is not None})
+    except (ArgumentValueError, ArgumentTypeError) as error:
+        raise UsageError(error.spelled(as_flag)) from None
 
 
-def as_flags(text):
-    """A message with flags in place of arguments."""
-    for argument, flag in FLAGS:
-        text = re.sub(argument, flag, text)
-    return text
+def as_flag(argument):
+    """An argument of ``dmft.plot.scans`` in a message, as the command line writes it."""
+    return f"{flag_of(OF_A_SCAN.get(argument.name, argument.name))} {argument.value}".rstrip()

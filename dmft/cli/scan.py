@@ -14,10 +14,12 @@ from .common import (
     OK,
     UNFINISHED,
     UsageError,
+    add_limits,
     check_new,
-    number,
+    limits,
     say,
 )
+from .flags import add_argument_of
 
 SHOWN = 20  # messages of failed points that are printed
 
@@ -33,14 +35,14 @@ def add_scan(commands):
         "  dmft plot DIR/gathered.h5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
+    actions = p.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add in (add_plan, add_run, add_status, add_gather, add_slurm, add_retry):
-        add(kinds)
+        add(actions)
 
 
-def add_plan(kinds):
+def add_plan(actions):
     """dmft scan plan"""
-    p = kinds.add_parser(
+    p = actions.add_parser(
         "plan",
         help="check a plan and say what it costs",
         description="Check every point of a plan and say how many there are and what they cost; nothing is written.",
@@ -52,16 +54,21 @@ def add_plan(kinds):
     p.set_defaults(run=command_plan)
 
 
-def add_run(kinds):
+def add_run(actions):
     """dmft scan run"""
-    p = kinds.add_parser(
+    actions.add_parser(
         "run",
+        fill=fill_run,
         help="compute the points that are not finished",
         description="Compute the points of a plan that are not finished, longest first; the same command continues.",
         epilog="examples:\n  dmft scan run plan.toml DIR --workers 2\n"
         "  dmft scan run plan.toml DIR --task 3 --of 8     (one share of eight, as in a Slurm array)",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def fill_run(p):
+    """Flags of dmft scan run."""
     p.add_argument("plan", type=Path, metavar="PLAN.toml")
     add_runner(p)
     p.add_argument("--task", type=int, metavar="I", help="only share number I, from 0 ...")
@@ -73,35 +80,37 @@ def add_run(kinds):
     p.set_defaults(run=command_run)
 
 
-def add_retry(kinds):
+def add_retry(actions):
     """dmft scan retry"""
-    p = kinds.add_parser(
+    actions.add_parser(
         "retry",
+        fill=fill_retry,
         help="compute the failed points again",
         description="Compute the failed (and the missing) points of a scan directory again.",
         epilog="example: dmft scan retry DIR",
     )
+
+
+def fill_retry(p):
+    """Flags of dmft scan retry."""
     add_runner(p)
     p.set_defaults(run=command_retry)
 
 
 def add_runner(parser):
     """Flags of run and retry."""
+    from ..scan.execution import run
+
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--workers", type=int, metavar="K", help="processes; default: the cores, 1 with --task")
-    parser.add_argument(
-        "--time-limit", type=number, metavar="SECONDS", help="write checkpoints and exit 75 after this many seconds"
-    )
-    parser.add_argument(
-        "--checkpoint-every", type=number, metavar="SECONDS", help="between checkpoints of a long point; default 300"
-    )
+    add_limits(parser, run)
     parser.add_argument("--json", action="store_true", help="print a summary as JSON on stdout")
     parser.add_argument("--quiet", action="store_true", help="no progress bar and no messages")
 
 
-def add_status(kinds):
+def add_status(actions):
     """dmft scan status"""
-    p = kinds.add_parser(
+    p = actions.add_parser(
         "status",
         help="how many points are finished",
         description="Count the finished, failed and missing points of a scan directory; say why points failed.",
@@ -112,9 +121,9 @@ def add_status(kinds):
     p.set_defaults(run=command_status)
 
 
-def add_gather(kinds):
+def add_gather(actions):
     """dmft scan gather"""
-    p = kinds.add_parser(
+    p = actions.add_parser(
         "gather",
         help="write one file of all points",
         description="Write one HDF5 file with the axes of the scan as coordinates; missing and failed points are "
@@ -128,22 +137,28 @@ def add_gather(kinds):
     p.set_defaults(run=command_gather)
 
 
-def add_slurm(kinds):
+def add_slurm(actions):
     """dmft scan slurm"""
-    p = kinds.add_parser(
+    actions.add_parser(
         "slurm",
+        fill=fill_slurm,
         help="write a script for sbatch",
         description="Make DIR with the plan and write a script for sbatch: an array of tasks that stop in time, write "
         "checkpoints and queue themselves again until their points are finished.",
         epilog="example: dmft scan slurm plan.toml DIR --tasks 16 --time 04:00:00 --partition short",
     )
+
+
+def fill_slurm(p):
+    """Flags of dmft scan slurm."""
+    from ..scan import slurm
+
     p.add_argument("plan", type=Path, metavar="PLAN.toml")
     p.add_argument("directory", type=Path, metavar="DIR")
     p.add_argument("--tasks", type=int, required=True, metavar="N", help="elements of the array")
     p.add_argument("--time", required=True, metavar="HH:MM:SS", help="limit of one task")
-    p.add_argument(
-        "--signal-before", type=int, default=120, metavar="SECONDS", help="time left for checkpoints; default 120"
-    )
+    text = "time left for checkpoints"
+    add_argument_of(p, slurm.script, "before", text, "--signal-before", type=int, metavar="SECONDS")
     for name, text in (("partition", ""), ("account", ""), ("memory", ", e.g. 4G"), ("qos", "")):
         p.add_argument(f"--{name}", metavar=name.upper(), help=f"as sbatch has it{text}")
     p.add_argument("--setup", default="", metavar="LINE", help="shell to run first, e.g. 'module load python'")
@@ -196,9 +211,8 @@ def command_plan(args):
 
 def options_of(args):
     """Arguments of ``Scan.run`` from the flags that run and retry share."""
-    given = {"workers": args.workers, "time_limit": args.time_limit, "every": args.checkpoint_every}
-    given = {name: value for name, value in given.items() if value is not None}
-    return {**given, "progress": False if args.quiet else None}
+    workers = {} if args.workers is None else {"workers": args.workers}
+    return {**workers, **limits(args), "progress": False if args.quiet else None}
 
 
 def command_run(args):
@@ -293,7 +307,7 @@ def command_slurm(args):
         store.directory,
         tasks=args.tasks,
         time=args.time,
-        before=args.signal_before,
+        before=args.before,
         path=out,
         options={name: value for name, value in options.items() if value is not None},
         setup=args.setup,

@@ -1,17 +1,18 @@
 """dmft solve, resume, simulate."""
 
 import argparse
+import inspect
 import json
 from pathlib import Path
 
 from .. import plot
 from ..driver import Checkpoint, estimate, resume, solve
-from ..dynamics import DYNAMICS, ESTIMATORS
+from ..dynamics import DYNAMICS
 from ..errors import FileFormatError, SolverError
 from ..files import spec as specs
 from ..files.checkpoints import checkpoint_summary, generations, previous
 from ..files.loading import load
-from ..simulation.run import simulate
+from ..simulation.run import DEFAULT_DT, simulate
 from .common import (
     CHECKPOINTED,
     FAILED,
@@ -21,20 +22,34 @@ from .common import (
     add_limits,
     add_output,
     check_outputs,
-    crossing,
     limits,
-    number,
-    number_list,
     save_figure,
     say,
 )
-from .problem import add_integrator, add_problem, solve_spec, spec_of
+from .flags import add_argument_of
+from .problem import (
+    add_duration,
+    add_dynamics,
+    add_integrator,
+    add_model,
+    add_observed,
+    add_spec,
+    add_start,
+    file_tables,
+    flag_tables,
+    merged,
+    solvable,
+    spec_of,
+)
 
 
 def add_solve(commands):
     """The sub-command solve."""
-    p = commands.add_parser(
+    commands.add_parser(
         "solve",
+        fill=fill_solve,
+        usage="dmft solve [-h] [--spec FILE.toml] [flags of model, dynamics, integrator] [--t-max X | --steps N] "
+        "[options]",
         help="solve the two-time equations",
         description="Solve the two-time equations and write an HDF5 file.",
         epilog="examples:\n"
@@ -45,59 +60,84 @@ def add_solve(commands):
         "      --m0 0.1 --steps 200 -o phase.h5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_problem(p, [kind for kind in DYNAMICS if kind != "amp"])
-    add_integrator(p)
-    p.add_argument("--save-at", type=number_list, metavar="T1,T2,...", help="keep only these rows of C and R")
-    p.add_argument(
-        "--event",
-        type=crossing,
-        action="append",
-        metavar="NAME=LEVEL",
-        help="report the times at which a scalar crosses a level",
-    )
-    p.add_argument("--stop-at", type=crossing, action="append", metavar="NAME=LEVEL", help="as --event, and stop there")
+
+
+def fill_solve(p):
+    """Flags of dmft solve."""
+    add_spec(p)
+    add_duration(p)
+    add_observed(p)
     add_output(p, "dmft-run.h5")
     p.add_argument("--checkpoint", type=Path, metavar="FILE", help="write checkpoints to this file")
-    add_limits(p)
+    add_limits(p, Checkpoint)
     p.add_argument("--dry-run", action="store_true", help="print steps, memory and a time estimate; do nothing")
+    add_start(p)
+    add_model(p)
+    add_dynamics(p, solvable())
+    add_integrator(p)
     p.set_defaults(run=command_solve)
 
 
 def add_resume(commands):
     """The sub-command resume."""
-    p = commands.add_parser(
+    commands.add_parser(
         "resume",
+        fill=fill_resume,
         help="continue a run from its checkpoint",
         description="Continue a run from its checkpoint, bit for bit on the same machine.",
         epilog="example: dmft resume run.ckpt -o run.h5",
     )
+
+
+def fill_resume(p):
+    """Flags of dmft resume."""
     p.add_argument("file", type=Path, help="checkpoint file")
     add_output(p, "dmft-run.h5")
-    add_limits(p)
+    add_limits(p, resume)
     p.set_defaults(run=command_resume)
+
+
+SIMULATION = {  # help of the arguments of ``simulate`` that are not those of ``solve``
+    "N": "number of variables",
+    "samples": "independent samples",
+    "dt": f"time step of continuous dynamics, default {DEFAULT_DT:g} or what the model needs",
+    "records": "recorded times or iterations",
+    "seed": "of the random numbers",
+    "workers": "samples at the same time",
+    "success_overlap": "phase-retrieval: |m| that counts as found",
+    "eigenvalues": "phase-retrieval: how many of the Hessian, lowest first",
+}
+SHARED = ("model", "dynamics", "t_max", "steps", "m0", "start", "progress")
+
+
+def own_arguments():
+    """The arguments of ``simulate`` that are flags of dmft simulate alone."""
+    return [name for name in inspect.signature(simulate).parameters if name not in SHARED]
 
 
 def add_simulate(commands):
     """The sub-command simulate."""
-    p = commands.add_parser(
+    commands.add_parser(
         "simulate",
+        fill=fill_simulate,
+        usage="dmft simulate [-h] --N N [--spec FILE.toml] [flags of model, dynamics] [--t-max X | --steps N] "
+        "[options]",
         help="finite-N simulation of the same problem",
         description="Simulate the dynamics at finite N: mean and standard error over samples.",
         epilog="example: dmft simulate --p 3 --delta2 0.5 --deltap 1 --m0 0.1 --t-max 5 --N 200 -o sim.h5",
     )
-    add_problem(p, list(DYNAMICS))
-    p.add_argument("--estimator", choices=ESTIMATORS, help="of amp, default bayes")
-    p.add_argument("--N", type=int, required=True, help="number of variables")
-    p.add_argument("--samples", type=int, default=8, help="independent samples, default 8")
-    p.add_argument("--dt", type=number, help="time step of continuous dynamics, default 0.02")
-    p.add_argument("--records", type=int, default=101, help="recorded times or iterations, default 101")
-    p.add_argument("--seed", type=int, default=0, help="default 0")
-    p.add_argument("--workers", type=int, default=1, help="samples at the same time, default 1")
-    p.add_argument("--eigenvalues", type=int, default=0, help="phase-retrieval: how many of the Hessian, lowest first")
-    p.add_argument(
-        "--success-overlap", type=number, default=0.99, help="phase-retrieval: |m| that counts as found, default 0.99"
-    )
+
+
+def fill_simulate(p):
+    """Flags of dmft simulate."""
+    add_spec(p, [table for table in specs.TABLES if table != "integrator"])
+    add_duration(p)
+    for name in own_arguments():
+        add_argument_of(p, simulate, name, SIMULATION.get(name, ""), required=name == "N")
     add_output(p, "dmft-simulation.h5")
+    add_start(p)
+    add_model(p)
+    add_dynamics(p, DYNAMICS)
     p.set_defaults(run=command_simulate)
 
 
@@ -178,12 +218,12 @@ def guarded(args, out, work):
 def command_solve(args):
     """dmft solve"""
 
-    kwargs = specs.arguments(solve_spec(args))
+    kwargs = specs.arguments(spec_of(args))
     if args.dry_run:
         return report_estimate(args, estimate(**kwargs))
     checkpoint = None
     files = [] if args.checkpoint is None else generations(args.checkpoint)
-    out = check_outputs(args, "dmft-run.h5", *files)
+    out = check_outputs(args, *files)
     if args.checkpoint is not None:
         checkpoint = Checkpoint(args.checkpoint, **limits(args))
     elif limits(args):
@@ -222,9 +262,8 @@ def command_resume(args):
     """dmft resume"""
 
     spec = checkpoint_summary(args.file)["spec"]
-    out = args.out or Path("dmft-run.h5")
-    args.overwrite = args.overwrite or (out.is_file() and is_partial(out, spec))
-    check_outputs(args, out, *generations(args.file))
+    args.overwrite = args.overwrite or (args.out.is_file() and is_partial(args.out, spec))
+    out = check_outputs(args, *generations(args.file))
     progress = False if args.quiet else None
     solution = guarded(args, out, lambda: resume(args.file, **limits(args), progress=progress))
     return finish(args, solution, out, args.file)
@@ -232,21 +271,18 @@ def command_resume(args):
 
 def command_simulate(args):
     """dmft simulate"""
+    file = file_tables(args.spec)
+    refuse_solving(file)
+    problem = specs.arguments(merged(file, flag_tables(args)))
+    shared = {name: problem[name] for name in SHARED if name in problem}
+    own = {name: getattr(args, name) for name in own_arguments()}
+    out = check_outputs(args)
+    return deliver(args, simulate(**shared, **own, progress=False if args.quiet else None), out)
 
-    kwargs = specs.arguments(spec_of(args))
-    for name in ("integrator", "save_at", "events"):
-        kwargs.pop(name)
-    out = check_outputs(args, "dmft-simulation.h5")
-    solution = simulate(
-        **kwargs,
-        N=args.N,
-        samples=args.samples,
-        dt=args.dt,
-        records=args.records,
-        seed=args.seed,
-        workers=args.workers,
-        eigenvalues=args.eigenvalues,
-        success_overlap=args.success_overlap,
-        progress=False if args.quiet else None,
-    )
-    return deliver(args, solution, out)
+
+def refuse_solving(file):
+    """What only ``solve`` can do must not be ignored."""
+    keys = ["[integrator]"] if file["integrator"] else []
+    keys += [f"run.{name}" for name in ("save_at", "events") if name in file["run"]]
+    if keys:
+        raise UsageError(f"--spec: {', '.join(keys)} is not allowed: a simulation has none, only dmft solve")

@@ -27,12 +27,22 @@ from .common import (
     crossing,
     number,
     number_list,
+    read_scan,
     save_figure,
     say,
 )
-from .problem import add_dynamics, add_integrator, add_model, solve_spec, spec_of
-
-NUMBERS = (float, float | None, float | str | None)  # types of the parameters that can be searched
+from .flags import add_argument_of, atoms, default_of, parameters_of
+from .problem import (
+    add_duration,
+    add_dynamics,
+    add_integrator,
+    add_model,
+    add_spec,
+    file_tables,
+    flag_tables,
+    merged,
+    solvable,
+)
 
 FIND = (
     "The critical value of a parameter: by bisection at a fixed horizon (--bracket), or where the escape times at some "
@@ -55,14 +65,14 @@ def add_threshold(commands):
         help="threshold lines in closed form, and numerical thresholds",
         description="Thresholds: closed-form lines, bisection at a fixed horizon, divergence of escape times.",
     )
-    kinds = p.add_subparsers(dest="kind", required=True, metavar="KIND")
+    actions = p.add_subparsers(dest="action", required=True, metavar="ACTION")
     for add in (add_lines, add_find, add_fit):
-        add(kinds)
+        add(actions)
 
 
-def add_lines(kinds):
+def add_lines(actions):
     """dmft threshold lines"""
-    p = kinds.add_parser(
+    p = actions.add_parser(
         "lines",
         help="every line of the spiked matrix-tensor model",
         description="Critical delta2 of every threshold line at the given values of deltap (CSV on stdout; inf: at "
@@ -84,10 +94,14 @@ def add_lines(kinds):
     p.set_defaults(run=command_lines)
 
 
-def add_find(kinds):
+def add_find(actions):
     """dmft threshold find"""
-    p = kinds.add_parser(
+    actions.add_parser(
         "find",
+        fill=fill_find,
+        usage="dmft threshold find [-h] [--spec FILE.toml] [flags of model, dynamics, integrator] "
+        "[--t-max X | --steps N]\n"
+        "                           --over NAME (--bracket A B | --values START:STOP:NUM) [--m0 M1,...] [options]",
         help="where a dynamics begins to succeed",
         description="\n\n".join(fill(text, 100) for text in (FIND, MEANING, CTRL_C)),
         epilog="examples:\n"
@@ -99,12 +113,13 @@ def add_find(kinds):
         "      --m0 0.2 --event m=0.6",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_model(p)
-    add_dynamics(p, [kind for kind in DYNAMICS if kind != "amp"])
-    p.add_argument("--spec", type=Path, metavar="FILE.toml", help="tables as in dmft solve; flags override")
-    p.add_argument("--t-max", type=number, help="horizon of continuous dynamics")
-    p.add_argument("--steps", type=int, help="horizon of discrete dynamics")
-    add_integrator(p)
+
+
+def fill_find(p):
+    """Flags of dmft threshold find."""
+    add_spec(p)
+    add_duration(p, "horizon of continuous dynamics", "horizon of discrete dynamics")
+    add_report(p)
     group = p.add_argument_group("threshold")
     group.add_argument("--over", required=True, metavar="NAME", help="parameter: delta2, alpha, temperature, m0, ...")
     way = group.add_mutually_exclusive_group(required=True)
@@ -117,35 +132,45 @@ def add_find(kinds):
     )
     group.add_argument("--width", type=number, help="of the last bracket; default a thousandth of the first")
     group.add_argument("--m0", type=number_list, metavar="M1,...", help="overlap of the start; with --values several")
-    group.add_argument(
-        "--event", dest="success", type=crossing, metavar="NAME=LEVEL", help="what counts as success; default m=0.5"
-    )
-    add_law(group)
-    add_report(p)
-    p.set_defaults(run=command_find, save_at=None, event=None, stop_at=None)
+    usual = default_of(threshold, "event")
+    text = f"what counts as success; default {usual.name}={usual.level:g}"
+    group.add_argument("--event", dest="success", type=crossing, metavar="NAME=LEVEL", help=text)
+    add_law(group, escape_threshold)
+    add_model(p)
+    add_dynamics(p, solvable())
+    add_integrator(p)
+    p.set_defaults(run=command_find)
 
 
-def add_fit(kinds):
+def add_fit(actions):
     """dmft threshold fit"""
-    p = kinds.add_parser(
+    actions.add_parser(
         "fit",
+        fill=fill_fit,
         help="where the escape times of a gathered scan diverge",
         description="Fit the divergence of the escape times of a gathered scan along one axis, for every value of the "
         "others; where there are several m0, of the growth times. What is zipped with the axis makes groups if "
         "each of its values occurs at two or more points. " + MEANING + " Exit code 1 if nothing can be fitted.",
         epilog="example: dmft threshold fit DIR/gathered.h5 --axis delta2 --scale log",
     )
+
+
+def fill_fit(p):
+    """Flags of dmft threshold fit."""
+    from ..scan.fits import escape_fits
+
     p.add_argument("file", type=Path, metavar="GATHERED.h5")
     p.add_argument("--axis", required=True, help="the axis along which times diverge")
-    add_law(p)
+    add_law(p, escape_fits)
     p.add_argument("--json", action="store_true", help="as JSON, with the data")
     p.set_defaults(run=command_fit)
 
 
-def add_law(parser):
-    """Flags about the law that is fitted."""
+def add_law(parser, function):
+    """Flags about the law that ``function`` fits."""
     parser.add_argument("--exponent", type=number, metavar="NU", help="a known exponent; fitted by default")
-    parser.add_argument("--scale", choices=("linear", "log"), default="linear", help="of the parameter in the law")
+    text = "of the parameter in the law"
+    add_argument_of(parser, function, "scale", text, choices=("linear", "log"))
 
 
 def add_report(parser):
@@ -175,32 +200,41 @@ def command_find(args):
 
 def find_problem(args):
     """Arguments that both searches share."""
-    spec = spec_of(args)
-    check_over(args.over, spec)
-    name = args.over.rpartition(".")[2]
-    first = args.bracket[0] if args.bracket is not None else args.values[0]
-    if name != "m0" and getattr(args, name, first) is None:  # a model needs some value
-        setattr(args, name, first)
-    starts, args.m0 = args.m0, None  # one or several: not a spec's
-    problem = {k: v for k, v in specs.arguments(solve_spec(args)).items() if k not in ("save_at", "events")}
+    spec = find_spec(args)
+    problem = {k: v for k, v in specs.arguments(spec).items() if k not in ("save_at", "events")}
     start = problem.pop("start")
-    problem["m0"] = start.m0 if starts is None else starts[0] if args.bracket is not None else starts
+    problem["m0"] = start.m0 if args.m0 is None else args.m0[0] if args.bracket is not None else args.m0
     if args.success is not None:
         problem["event"] = specs.events_from([args.success])[0]
     return problem | {"over": args.over, "progress": False if args.quiet else None}
 
 
-def check_over(over, spec):
-    """The parameter must be a number of the model or of the dynamics, or m0."""
-    kinds = {"model": MODELS, "dynamics": DYNAMICS}
+def find_spec(args):
+    """The spec, in which the parameter has some value of the search: a model needs one."""
+    file, flags = file_tables(args.spec), flag_tables(args)
+    table = table_over(args.over, merged(file, flags))
+    if table is None or table == "initial":
+        return merged(file, flags)
+    first = args.bracket[0] if args.bracket is not None else args.values[0]
+    value = {args.over.rpartition(".")[2]: first}
+    return merged(file, {**flags, table: value | flags[table]})
+
+
+def table_over(over, spec):
+    """The table of the parameter, which must be a number of the model or of the dynamics, or m0.
+
+    None for a kind that is none: it is refused with the spec.
+    """
     known = {"m0": "initial"}
-    for table, classes in kinds.items():
+    for table, classes in {"model": MODELS, "dynamics": DYNAMICS}.items():
         cls = classes.get(str(spec[table]["kind"]))
         if cls is None:
-            return  # an unknown kind is refused with the rest
-        known |= {f.name: table for f in fields(cls) if f.type in NUMBERS}
-    full = [f"{table}.{name}" for name, table in known.items()]
-    specs.refuse_unknown("--over", [over], full if "." in over else list(known))
+            return None
+        numbers = [name for name, field in parameters_of(cls).items() if float in atoms(field.type)]
+        known |= {name: table for name in numbers if name not in known}
+    full = {f"{table}.{name}": table for name, table in known.items()}
+    specs.refuse_unknown("--over", [over], full if "." in over else known)
+    return (known | full)[over]
 
 
 def check_find(args):
@@ -278,10 +312,9 @@ def report_runs(args, error):
 
 def command_fit(args):
     """dmft threshold fit"""
-    from ..plot import scans as scan_plot
     from ..scan.fits import escape_fits
 
-    with scan_plot.read(args.file) as data:
+    with read_scan(args.file, "fits of scans need xarray: pip install 'dmft[xarray]'") as data:
         rows = escape_fits(data, args.axis, exponent=args.exponent, scale=args.scale)
     if args.json:
         table = [{**at, **(fit_data(fit) if fit else {"error": why})} for at, fit, why in rows]

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from .._plain import Kind
+from .schedules import Annealing, Schedule
 
 
 class Dynamics(Kind):
@@ -10,8 +11,6 @@ class Dynamics(Kind):
 
     Attributes
     ----------
-    label : str
-        The dynamics in words, for titles; the kind where a class does not say.
     discrete : bool
         Whether time is the number of the step.
     temperature, mass, friction, initial_velocity : float
@@ -22,7 +21,7 @@ class Dynamics(Kind):
         Whether its theory is a state evolution (``dmft.amp``) in place of two-time equations.
     """
 
-    label: ClassVar[str] = ""
+    nested = {"learning_rate": Schedule, "momentum": Schedule, "annealing": Annealing}
     discrete: ClassVar[bool]
     temperature: Any
     annealing: Any = None
@@ -31,8 +30,3 @@ class Dynamics(Kind):
     initial_velocity: Any = 0.0
     descends: ClassVar[bool] = False
     state_evolution: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "kind" in vars(cls) and "label" not in vars(cls):
-            cls.label = cls.kind.replace("-", " ")

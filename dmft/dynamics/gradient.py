@@ -84,8 +84,8 @@ class GradientDescent(Iteration):
     GradientDescent(learning_rate=0.01, temperature=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
-    temperature: float = field(default=0.0, metadata=about("of the noise of the force"))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
+    temperature: float = field(default=0.0, metadata=about("temperature of the noise of the force", symbol="$T$"))
 
     kind = "gradient-descent"
     descends = True
@@ -133,11 +133,11 @@ class StochasticGradientDescent(Iteration):
 persistence_time=1.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
     batch_fraction: float = field(metadata=about("share of the measurements in a batch"))  # type: ignore[assignment]
-    momentum: float = field(default=0.0, metadata=about("a number"))
+    momentum: float = field(default=0.0, metadata=about("share of the last step in the next"))
     nesterov: bool = field(default=False, metadata=about("take gradients at the look-ahead point"))
-    persistence_time: float | None = field(default=None, metadata=about("of a measurement in the batch"))
+    persistence_time: float | None = field(default=None, metadata=about("lifetime of a batch in physical time"))
 
     kind = "stochastic-gradient-descent"
     temperature = 0.0

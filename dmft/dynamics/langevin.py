@@ -30,9 +30,9 @@ class Langevin(Dynamics):
     Langevin(temperature=0.5, annealing=None)
     """
 
-    temperature: float = field(default=1.0, metadata=about("bath temperature"))
+    temperature: float = field(default=1.0, metadata=about("temperature of the bath", symbol="$T$"))
     annealing: Annealing | None = field(
-        default=None, metadata=about("temperatures of the channels of the landscape", nested=Annealing)
+        default=None, metadata=about("temperature of a channel of the landscape", nested=Annealing)
     )
 
     kind = "langevin"

@@ -40,9 +40,9 @@ class UnderdampedLangevin(Dynamics):
     HeavyBall(learning_rate=0.0625, momentum=0.875, temperature=0.0, initial_velocity=0.0)
     """
 
-    mass: float = field(metadata=about("of the motion"))
-    friction: float = field(default=1.0, metadata=about("of the motion"))
-    temperature: float = field(default=1.0, metadata=about("bath temperature"))
+    mass: float = field(metadata=about("mass of every component"))
+    friction: float = field(default=1.0, metadata=about("friction of the motion"))
+    temperature: float = field(default=1.0, metadata=about("temperature of the bath", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
     kind = "underdamped-langevin"
@@ -138,9 +138,9 @@ class HeavyBall(Iteration):
     HeavyBall(learning_rate=0.01, momentum=0.9, temperature=0.0, initial_velocity=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
-    momentum: Rate = field(metadata=about("a number", nested=Schedule))
-    temperature: float = field(default=0.0, metadata=about("of the noise of the force"))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
+    momentum: Rate = field(metadata=about("share of the last step in the next", nested=Schedule))
+    temperature: float = field(default=0.0, metadata=about("temperature of the noise of the force", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
     kind = "heavy-ball"
@@ -225,11 +225,11 @@ class Nesterov(Iteration):
     Nesterov(learning_rate=0.01, momentum=None, temperature=0.0, initial_velocity=0.0)
     """
 
-    learning_rate: Rate = field(metadata=about("of every step", nested=Schedule))
+    learning_rate: Rate = field(metadata=about("size of a step", nested=Schedule))
     momentum: Rate | str | None = field(
-        default=None, metadata=about("a number, or lambda; default t/(t+3)", nested=Schedule)
+        default=None, metadata=about("the same, or lambda", nested=Schedule, unset="t/(t+3)")
     )
-    temperature: float = field(default=0.0, metadata=about("of the noise of the force"))
+    temperature: float = field(default=0.0, metadata=about("temperature of the noise of the force", symbol="$T$"))
     initial_velocity: float = field(default=0.0, metadata=about("root mean square of its components"))
 
     kind = "nesterov"

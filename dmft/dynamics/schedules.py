@@ -209,14 +209,14 @@ def _temperature(order, schedule, t):
     return value
 
 
-def settled(name, value):
+def settled(name: str, value: Any) -> Any:
     """A number, where no schedule is allowed."""
     if callable(value):
         raise ValueError(f"{name} = {value!r} is not allowed here: it must be a number")
     return value
 
 
-def values(name, value, steps, **bounds):
+def values(name: str, value: Any, steps: int, **bounds: Any) -> np.ndarray:
     """A number or a function of the step as an array over the steps."""
     if not callable(value):
         return np.full(steps, value)

@@ -20,7 +20,7 @@ def normalize(free, z, alpha, size):
     return free / scale, (scale - 1) / alpha
 
 
-def lagrange(free, z, alpha, size):
+def along_gradient(free, z, alpha, size):
     """Back to the sphere along z, where the gradient was taken: the next point, and mu.
 
     Raises
@@ -43,4 +43,4 @@ def returning(constraint):
     """The function of a constraint among the three above."""
     if constraint.soft:
         return unconstrained
-    return {"normalize": normalize, "lagrange": lagrange}[constraint.method]
+    return {"normalize": normalize, "lagrange": along_gradient}[constraint.method]

@@ -1,11 +1,13 @@
 """The equations of phase retrieval, as sampled paths solve them."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from ..models import Constraint
 from ..models.population import population_loss
 from ..starts import Overlap
 from .base import Equations, schedules
@@ -26,8 +28,8 @@ class PathEquations(Equations):
     time : (steps + 1,) float64 or None
     """
 
-    model: object
-    dynamics: object
+    model: Any
+    dynamics: Any
     m0: float
     inertia: np.ndarray | None = None
     lookahead: np.ndarray | None = None
@@ -43,12 +45,12 @@ class PathEquations(Equations):
         return cls(model, dynamics, start.m0, *(schedules(dynamics, int(duration)) if dynamics.discrete else ()))
 
     @property
-    def alpha(self):
+    def alpha(self) -> float:
         """Measurements per unknown."""
         return self.model.alpha
 
     @property
-    def constraint(self):
+    def constraint(self) -> Constraint:
         """Constraint of the model."""
         return self.model.constraint
 
@@ -58,34 +60,34 @@ class PathEquations(Equations):
         return self.dynamics.discrete
 
     @property
-    def looks_ahead(self):
+    def looks_ahead(self) -> bool:
         """Whether the gradient is taken at a point other than the iterate."""
         return self.discrete and self.dynamics.looks_ahead
 
     @property
-    def initial_velocity(self):
+    def initial_velocity(self) -> float:
         """Root mean square of the components of x_0 - x_{-1}."""
         return self.dynamics.initial_velocity if self.discrete else 0.0
 
     @property
-    def start(self):
+    def start(self) -> np.ndarray:
         """Coefficients of the start on the signal and on the direction across."""
         return np.array([self.m0, math.sqrt(1 - self.m0**2)])
 
     @property
-    def gradients_per_step(self):
+    def gradients_per_step(self) -> int:
         """Sweeps per time of the solution: midpoint rules at dt and dt/2 for gradient flow."""
         return 1 if self.discrete else 6
 
     @property
-    def directions_per_step(self):
+    def directions_per_step(self) -> int:
         """Directions that one run can open in a step."""
         if not self.discrete:
             return 4
         return 2 if np.any(self.noise_force > 0) else 1
 
     @property
-    def fresh_directions(self):
+    def fresh_directions(self) -> bool:
         """Whether every step opens directions, because it contains new randomness."""
         return self.discrete and (self.directions_per_step == 2 or self._batched)
 
@@ -94,15 +96,15 @@ class PathEquations(Equations):
         return self.discrete and self.dynamics.batch_fraction < 1
 
     @property
-    def batch_fraction(self):
+    def batch_fraction(self) -> float:
         """Share of the measurements in a gradient."""
         return self.dynamics.batch_fraction if self._batched else 1.0
 
-    def batches(self, steps, size, rng):
+    def batches(self, steps: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray] | None:
         """Iterator over the weights of the measurements in the gradients, or None for all measurements."""
         return self.dynamics.batches(steps, size, rng) if self._batched else None
 
-    def observables(self, x, loss):
+    def observables(self, x: np.ndarray, loss: float) -> dict[str, float]:
         """What follows from a point and its mean loss, by name."""
         m, q = float(x[0]), float(x @ x)
         penalty = self.constraint.energy(q) if self.constraint.soft else 0.0

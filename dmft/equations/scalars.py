@@ -45,7 +45,7 @@ TABLE = {
         Scalar("m", "overlap with the signal, x.x*/N", "overlap m"),
         Scalar("mu", "Lagrange multiplier of the spherical constraint |x|^2 = N, or strength (|x|^2/N - 1)", r"$\mu$"),
         Scalar("energy", "energy per N", "energy per N"),
-        Scalar("energy_penalty", "penalty of the soft sphere per N", "penalty"),
+        Scalar("energy_penalty", "penalty of the soft sphere per N"),
         Scalar("squared_norm", "|x|^2/N"),
         Scalar("gradient_norm", "squared norm of the gradient per N, at the point where the step takes it"),
         Scalar("m_lookahead", "overlap of the look-ahead point with the signal"),
@@ -71,7 +71,7 @@ def scalar(name: str) -> Scalar:
         return TABLE[name]
     family, _, number = name.rpartition("_")
     if number.isdigit() and family == "energy":
-        return Scalar(name, f"energy per N of channel {number}", f"order {number}")
+        return Scalar(name, f"energy per N of channel {number}")
     if number.isdigit() and family == "hessian":
         return Scalar(name, f"lowest eigenvalue number {number} of the Hessian")
     return Scalar(name, name)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..dynamics import Annealing
 from ..models import Constraint, Sphere
+from ..models.gaussian import derivative_of
 from ..starts import Overlap
 from .base import Equations
 from .scalars import field_scalars, motion_scalars
@@ -75,6 +76,10 @@ class TwoTimeEquations(Equations):
                 except (ValueError, TypeError, ArithmeticError):
                     out[k, len(inside) :] = self.annealing.inverse(k, np.array([t_max]))
         return out
+
+    def Q(self, x: Any, derivative: int = 0) -> Any:
+        """Covariance function or one of its derivatives at the array x."""
+        return derivative_of(self.coefficients, np.asarray(x, dtype=float), derivative)
 
     def kinks(self) -> list[float]:
         """Times at which the equations are not smooth in t."""

@@ -1,6 +1,7 @@
 """Reading runs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from . import spec as specs
 from .hdf5 import CHUNK, get, open_file
 
 
-def load(path):
+def load(path: str | Path) -> Solution:
     """Read a result file.
 
     Parameters

@@ -4,12 +4,13 @@ import datetime
 import os
 import platform
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 
 @cache
-def release(name):
+def release(name: str) -> str:
     """Version of an installed distribution."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -19,13 +20,13 @@ def release(name):
         return "unknown"
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions of the package and of what the numbers depend on."""
     out = {"python": platform.python_version(), "numpy": np.__version__}
     return out | {name: release(name) for name in ("dmft", "scipy", "h5py")}
 
 
-def provenance():
+def provenance() -> dict[str, Any]:
     """Where and with what a run was made."""
     return {
         "versions": versions(),

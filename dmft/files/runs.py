@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,8 +11,11 @@ from ..equations.scalars import long_name
 from .hdf5 import CHUNK, SCHEMA, atomic, attach, make_scale, put, write_dataset
 from .provenance import provenance, release
 
+if TYPE_CHECKING:
+    import xarray
 
-def save(solution, path, overwrite=False):
+
+def save(solution: Any, path: str | Path, overwrite: bool = False) -> Path:
     """Write a solution; returns the path."""
     with atomic(path, overwrite, _size(solution)) as f:
         f.attrs.update(_attributes(solution))
@@ -99,7 +103,7 @@ def _write_two_time(f, name, function, stderr):
             put(f.require_group("interpolation"), {key: data})
 
 
-def to_xarray(solution):
+def to_xarray(solution: Any) -> "xarray.Dataset":
     """The solution as an xarray.Dataset (see ``Solution.to_xarray``)."""
     try:
         import xarray

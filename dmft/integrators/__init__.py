@@ -1,6 +1,6 @@
 """Integrators: how the equations are solved, one module per numerical method."""
 
-from .base import INTEGRATORS, Integrator, Run, check_integrator, default_integrator, solvers
+from .base import INTEGRATORS, Integrator, RowRun, Run, check_integrator, default_integrator, solvers
 from .logtime import LogTime
 from .recursion import ExactRecursion
 from .sampled_paths import SampledPaths
@@ -11,6 +11,7 @@ __all__ = [
     "ExactRecursion",
     "Integrator",
     "LogTime",
+    "RowRun",
     "Run",
     "SampledPaths",
     "UniformGrid",

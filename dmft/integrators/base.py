@@ -6,6 +6,8 @@ solution on its way.  The driver, files and checkpoints use what is written here
 """
 
 import contextlib
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,7 +17,9 @@ import numpy as np
 
 from .._plain import Kind
 from ..equations import Equations
-from ..solution import PANEL, local_polynomial
+from ..errors import SolverError
+from ..machine import available_memory
+from ..solution import TwoTime, linear, local_polynomial
 
 SHORT_RUN = 10.0  # estimated seconds up to which a method for long runs is not the default
 
@@ -57,8 +61,8 @@ class Integrator(Kind):
         raise NotImplementedError
 
     def estimate(self, equations: Any, duration: float) -> dict[str, Any]:
-        """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, all of them rough."""
-        raise NotImplementedError
+        """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, all of them rough; 0 where it is not known."""
+        return {"steps": 0, "dt": None, "bytes": 0, "seconds": 0.0}
 
     def with_seed(self, seed: int) -> Self:
         """The same with another seed."""
@@ -67,9 +71,9 @@ class Integrator(Kind):
     def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
         """How a scalar is interpolated in time, from the ``stats`` of the run.
 
-        By default on straight lines between the iterates of a discrete dynamics, and on the panels of a grid.
+        By default on straight lines.
         """
-        return partial(local_polynomial, block=1 if discrete else PANEL)
+        return partial(local_polynomial, block=1)
 
     def stored_functions(
         self, stored: Mapping[str, Any], equations: Any, rows: np.ndarray, columns: np.ndarray
@@ -174,6 +178,105 @@ class Run(ABC):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a run with the same arguments."""
         raise NotImplementedError(f"{type(self).__name__} cannot be restored from a checkpoint")
+
+
+class RowRun(Run):
+    """A run that fills C and R row by row on given times: what a method of one's own needs.
+
+    A subclass defines ``row``; docs/extending.md has an example.
+
+    Attributes
+    ----------
+    integrator, equations
+    times : (n,) float64
+    C, R : (n, n) float64
+        Row i holds C(t_i, t_j) and R(t_i, t_j) for j <= i; C is made symmetric when a row is complete.
+    y : dict of str to (n,) float64
+        The scalars of the rows that are complete.
+    """
+
+    final = True
+    finished = False
+
+    def __init__(self, integrator: Integrator, equations: Any, times: np.ndarray) -> None:
+        n = len(times)
+        need, have = 16 * n**2, available_memory()
+        if need > have:
+            raise MemoryError(f"{n} times need {need} bytes for C and R, {have:.0f} are available: use fewer")
+        self.integrator, self.equations, self.times = integrator, equations, np.asarray(times, dtype=float)
+        self.C, self.R = np.zeros((n, n)), np.zeros((n, n))
+        self.y = {name: np.zeros(n) for name in equations.names}
+        self.known = 0
+        self._fill()
+
+    @abstractmethod
+    def row(self, i: int) -> Mapping[str, float]:
+        """Fill C[i, : i + 1] and R[i, : i + 1] from the rows before; the scalars at time i by name."""
+
+    def _fill(self) -> None:
+        i = self.known
+        scalars = self.row(i)
+        if not (np.all(np.isfinite(self.C[i])) and all(map(math.isfinite, scalars.values()))):
+            good = float(self.times[max(i - 1, 0)])
+            raise SolverError(f"the solution is not finite at t = {self.times[i]:g}", time=good)
+        self.C[:i, i] = self.C[i, :i]
+        for name, value in scalars.items():
+            self.y[name][i] = value
+        self.known = i + 1
+        self.finished = self.known == len(self.times)
+
+    @property
+    def t(self) -> np.ndarray:
+        """Times of the complete rows."""
+        return self.times[: self.known]
+
+    @property
+    def progress(self) -> tuple[float, str]:
+        """Fraction of the work, which grows with the square of a row's length, and its name."""
+        return (self.known / len(self.times)) ** 3, "solve"
+
+    def advance(self) -> None:
+        """Fill rows for a tenth of a second."""
+        until, first = time.monotonic() + 0.1, self.known
+        while not self.finished and time.monotonic() < until:
+            try:
+                self._fill()
+            except SolverError:
+                if self.known == first:  # otherwise the driver looks at the rows before it first
+                    raise
+                return
+
+    def end_stage(self) -> None:
+        """Stop here."""
+        self.finished = True
+
+    def scalars(self) -> dict[str, np.ndarray]:
+        """Every scalar at the times of the complete rows."""
+        return {name: values[: self.known] for name, values in self.y.items()}
+
+    def functions(self, n: int) -> tuple[TwoTime, TwoTime]:
+        """C and R on the first n times, on straight lines in between."""
+        t = self.times[:n].copy()
+        return linear(t, self.C[:n, :n]), linear(t, self.R[:n, :n], symmetric=False)
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers about the run; a method that estimates its errors adds them."""
+        return {"integrator": repr(self.integrator), "bytes": 16 * len(self.times) ** 2, "error": None}
+
+    def state(self) -> dict[str, Any]:
+        """Plain data from which ``restore`` continues bit for bit."""
+        k = self.known
+        solver = {"t": float(self.times[k - 1]), "C": self.C[:k, :k], "R": self.R[:k, :k], "y": self.scalars()}
+        return {"finished": int(self.finished), "final": 1, "solver": solver}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a run with the same arguments."""
+        solver = state["solver"]
+        self.finished, self.known = bool(state["finished"]), len(solver["C"])
+        k = self.known
+        self.C[:k, :k], self.R[:k, :k] = solver["C"], solver["R"]
+        for name, values in solver["y"].items():
+            self.y[name][:k] = values
 
 
 INTEGRATORS = Integrator.kinds

@@ -28,17 +28,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import lu_factor, lu_solve
 
 from .. import _check
 from .._plain import about
+from .._typing import Array, Number
 from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, single_threaded_blas, usable_threads
-from ..solution import lagrange, triangle_points
+from ..solution import lagrange_weights, triangle_points
 from .base import Integrator, Interpolation, Run
 
 LOWEST_ORDER = 4  # below it the first rows are too inaccurate
@@ -88,11 +90,11 @@ class LogTime(Integrator):
     True
     """
 
-    rtol: float = field(default=1e-6, metadata=about("tolerance, default 1e-6"))
+    rtol: float = field(default=1e-6, metadata=about("tolerance"))
     threads: int = field(default=1, metadata=about("threads of the kernel"))
-    pilot: bool = field(default=True, metadata=about("whether errors are estimated"))
+    pilot: bool = field(default=True, metadata=about("estimate the errors"))
     order: int = field(default=5, metadata=about("rows that an interpolation in time uses"))
-    degree: int = field(default=15, metadata=about("of the polynomials on the panels of a row"))
+    degree: int = field(default=15, metadata=about("degree of the polynomials on the panels of a row"))
     ratio: float = field(default=3.0, metadata=about("growth of neighbouring panels"))
     max_step: float | None = field(default=None, metadata=about("largest step as a fraction of t + 1"))
 
@@ -113,7 +115,7 @@ class LogTime(Integrator):
         object.__setattr__(self, "max_step", _check.real("max_step", self.max_step, low=1e-3, high=0.4))
 
     @property
-    def coarser(self):
+    def coarser(self) -> "LogTime":
         """The integrator of the pilot run."""
         return replace(
             self,
@@ -142,7 +144,7 @@ class LogTime(Integrator):
         return LogTwoTime(run, 0, rows, columns), LogTwoTime(run, 1, rows, columns)
 
     @property
-    def most_rows(self):
+    def most_rows(self) -> int:
         """Rows after which a run is given up: several times what a slow escape takes."""
         return int(1200 * max(1.0, 1e-6 / self.rtol) ** 0.2)
 
@@ -338,7 +340,7 @@ class Pass:
         if kernels is None:
             from .. import _logtime as kernels
         self.settings, self.equations, self.t_max, self.kernels = settings, equations, t_max, kernels
-        self.landscape = Landscape(equations.coefficients)
+        self.covariance = Covariance(equations.coefficients)
         self.chebyshev = chebyshev(settings.degree)
         x, weight = np.polynomial.legendre.leggauss(settings.degree)
         self.gauss = 0.5 * (x + 1.0), 0.5 * weight
@@ -346,7 +348,7 @@ class Pass:
         self.rate = equations.rate(t_max)
         self.first_panel = min(FIRST_PANEL, 2.0 / self.rate)
         # what an error of R over the time 1/rate does to mu, over that of C; 1 for p = 3
-        strength = float(self.landscape.first(1.0) + self.landscape.second(1.0)) / self.rate
+        strength = float(self.covariance.first(1.0) + self.covariance.second(1.0)) / self.rate
         self.response_weight = 0.3 * max(1.0, strength / 1.3)
         self.order, self.known = settings.order, None
         self.events, self.rows, self.journal = [], [], []
@@ -409,7 +411,7 @@ class Pass:
             row.panels.tau,
             *self.gauss,
             self.first_panel * settings.ratio ** np.arange(count),
-            *self.landscape.series,
+            *self.covariance.series,
             usable_threads(settings.threads),
         )
         return System(self, row, integrals)
@@ -555,7 +557,7 @@ class Pass:
         self.history.set_order(self.order)
 
 
-class Landscape:
+class Covariance:
     """Derivatives of Q(x) = sum_k g_k x^k."""
 
     def __init__(self, coefficients):
@@ -587,7 +589,7 @@ class Clock:
         k = np.clip(np.searchsorted(t, x) - 1, 0, None)
         first = np.clip(k + 1 - (order + 1) // 2, 0, len(t) - order)
         index = first[:, None] + np.arange(order)
-        return index, lagrange(self.variable(t)[index], self.variable(x))
+        return index, lagrange_weights(self.variable(t)[index], self.variable(x))
 
 
 class System:
@@ -595,7 +597,7 @@ class System:
 
     def __init__(self, run, row, integrals):
         self.run, self.row, self.integrals = run, row, integrals
-        self.Q, self.T, self.m0 = run.landscape, run.equations.temperature, run.equations.m0
+        self.Q, self.T, self.m0 = run.covariance, run.equations.temperature, run.equations.m0
         panels = row.panels
         self.t, self.N = panels.t, len(panels.tp)
         self.clock, self.order = Clock(run.order, tuple(run.events)), run.order
@@ -622,7 +624,7 @@ class System:
         panels, t = self.row.panels, self.run.t
         c, r = self.run.history.evaluate(np.full(self.N, self.t), panels.tp, panels.tau)
         order = min(self.order, len(t))
-        weights = lagrange(self.clock.variable(t[None, -order:]), self.clock.variable(np.array([self.t])))[0]
+        weights = lagrange_weights(self.clock.variable(t[None, -order:]), self.clock.variable(np.array([self.t])))[0]
         mu, m = (weights @ self.run.values[name][-order:] for name in ("mu", "m"))
         self.guess = np.concatenate([r, c, [mu, m]])
 
@@ -759,25 +761,29 @@ class LogTwoTime:
         Whether t may lie between the rows.
     """
 
-    block = None
+    block: int | None = None
 
-    def __init__(self, run, which, t, t_prime):
+    def __init__(self, run: Any, which: int, t: Array, t_prime: Array) -> None:
         self._run, self._which = run, which
         self.t, self.t_prime = t, t_prime
-        self.complete = np.array_equal(t, t_prime)
+        self.complete = bool(np.array_equal(t, t_prime))
 
-    def __call__(self, t, s):
+    @overload
+    def __call__(self, t: Number, s: Number) -> float: ...
+    @overload
+    def __call__(self, t: ArrayLike, s: ArrayLike) -> Array: ...
+    def __call__(self, t: ArrayLike, s: ArrayLike) -> float | Array:
         t, s, shape = triangle_points(t, s, self.t, self.complete)
         out = self._run.evaluate(t, s)[self._which]
         return out.reshape(shape) if shape else float(out[0])
 
-    def row(self, i):
+    def row(self, i: int) -> tuple[Array, Array]:
         """Row i: (t' <= t[i], f(t[i], t'))."""
         columns = self.t_prime[: np.searchsorted(self.t_prime, self.t[i], side="right")]
         return columns, self(np.full(len(columns), self.t[i]), columns)
 
     @property
-    def values(self):
+    def values(self) -> Array:
         """Lower-triangular array (n, k): 0 where t' > t."""
         out = np.zeros((len(self.t), len(self.t_prime)))
         for i in range(len(self.t)):
@@ -785,11 +791,11 @@ class LogTwoTime:
             out[i, : len(columns)] = row
         return out
 
-    def keep(self, times):
+    def keep(self, times: Array) -> "LogTwoTime":
         """The same function on the rows at ``times`` only."""
         return LogTwoTime(self._run, self._which, np.asarray(times, dtype=float), self.t_prime)
 
-    def stored(self, name):
+    def stored(self, name: str) -> dict[str, Any]:
         """What a file needs beside the values: the rows of the run, those of C and R together."""
         return {"rows": {**self._run.state(), "t_max": self._run.t_max}}
 

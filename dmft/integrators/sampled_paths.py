@@ -9,8 +9,10 @@ of the paths measure.
 import math
 import time
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,8 +22,8 @@ from .._plain import about
 from ..equations import PathEquations
 from ..errors import SolverError
 from ..machine import available_memory, usable_threads
-from ..solution import PANEL, TwoTime, linear_blocks
-from .base import Integrator, Run
+from ..solution import PANEL, TwoTime, linear_blocks, local_polynomial
+from .base import Integrator, Interpolation, Run
 from .directions import MINIMAL_TOL, Paths
 from .trajectories import Extrapolated, Iterations
 from .uniform import check_step
@@ -84,9 +86,9 @@ class SampledPaths(Integrator):
     True
     """
 
-    paths: int = field(default=2**15, metadata=about("paths per scramble, default 32768"))
-    scrambles: int = field(default=8, metadata=about("independent runs, default 8"))
-    seed: int = field(default=0, metadata=about("default 0"))
+    paths: int = field(default=2**15, metadata=about("paths per scramble"))
+    scrambles: int = field(default=8, metadata=about("independent runs"))
+    seed: int = field(default=0, metadata=about("seed of the scrambles"))
     threads: int = field(default=1, metadata=about("scrambles at the same time"))
     rank_tol: float | None = field(default=None, metadata=about("part of a gradient that opens a direction"))
     max_rank: int | None = field(default=None, metadata=about("number of directions there is memory for"))
@@ -120,6 +122,10 @@ class SampledPaths(Integrator):
         if not equations.discrete:
             check_step(self.dt, duration)
 
+    def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
+        """On straight lines between iterates, and on the panels of gradient flow."""
+        return partial(local_polynomial, block=1 if discrete else PANEL)
+
     def with_seed(self, seed: int) -> Self:
         """The same with another seed."""
         return replace(self, seed=seed)
@@ -144,7 +150,7 @@ class SampledPaths(Integrator):
             "seconds": self.scrambles / self.threads * (1e-9 * self.paths * passes * rank + response),
         }
 
-    def grid(self, equations, duration):
+    def grid(self, equations: PathEquations, duration: float) -> tuple[float, int]:
         """(time step, number of steps) of the solution."""
         if equations.discrete:
             return 1.0, duration
@@ -161,14 +167,14 @@ class SampledPaths(Integrator):
         )
         return 1.0 / edge
 
-    def rank(self, equations, steps):
+    def rank(self, equations: PathEquations, steps: int) -> int:
         """Largest number of directions of a run."""
         bound = (steps + 1) * equations.directions_per_step + 1
         if self.max_rank is not None:
             return min(bound, self.max_rank)
         return bound if equations.fresh_directions else min(bound, FULL_BATCH_RANK)
 
-    def memory(self, equations, steps):
+    def memory(self, equations: PathEquations, steps: int) -> int:
         """Bytes of a run: rows of the paths, C with its error, and what is kept on request."""
         from .._paths import segment_bytes
 

@@ -12,7 +12,9 @@ observed rate of convergence and with it the error of the finest grid.
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,8 +25,8 @@ from .._plain import about
 from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, usable_threads
-from ..solution import PANEL, TwoTime, linear
-from .base import Integrator, Run
+from ..solution import PANEL, TwoTime, linear, local_polynomial
+from .base import Integrator, Interpolation, Run
 
 DEFAULT_RTOL = 1e-6
 MAX_REFINEMENTS = 8
@@ -65,7 +67,7 @@ class UniformGrid(Integrator):
     """
 
     dt: float | None = field(default=None, metadata=about("time step"))
-    rtol: float | None = field(default=None, metadata=about("tolerance, default 1e-6"))
+    rtol: float | None = field(default=None, metadata=about("tolerance in place of a step", unset=DEFAULT_RTOL))
     threads: int = field(default=1, metadata=about("threads of the kernel"))
 
     kind = "uniform-grid"
@@ -86,6 +88,10 @@ class UniformGrid(Integrator):
     def check(self, equations: TwoTimeEquations, duration: float) -> None:
         """The step must not be longer than the run."""
         check_step(self.dt, duration)
+
+    def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
+        """On the panels."""
+        return partial(local_polynomial, block=PANEL)
 
     def start(self, equations: TwoTimeEquations, duration: float) -> "UniformRun":
         """Begin a run."""
@@ -203,8 +209,8 @@ class UniformRun(Run):
         self._check_memory(6 * grid.panels(0))
         self.grid = grid
         rate = self.equations.rate(self.t_max) * self.grid.dt(0)
-        self.plan = [level for level in (2, 1) if rate * 2**level < COARSEST] + [0]
-        if self.plan == [0]:
+        self.levels = [level for level in (2, 1) if rate * 2**level < COARSEST] + [0]
+        if self.levels == [0]:
             self._plan_finer_pilot()
         self.stages = []
         self._start()
@@ -212,7 +218,7 @@ class UniformRun(Run):
     def _plan_finer_pilot(self):
         """Compare with half the step where twice the step is too coarse for a panel."""
         fits = memory(6 * self.grid.panels(-1), self.integrator.threads) <= available_memory()
-        self.plan = [-1, 0] if fits else [0]
+        self.levels = [-1, 0] if fits else [0]
 
     @property
     def blind_rate(self):
@@ -239,7 +245,7 @@ class UniformRun(Run):
     @property
     def level(self):
         """Level of the present stage: its step is 2^level times that of the result."""
-        return self.plan[min(len(self.stages), len(self.plan) - 1)]
+        return self.levels[min(len(self.stages), len(self.levels) - 1)]
 
     @property
     def final(self):
@@ -295,9 +301,9 @@ class UniformRun(Run):
     def _stage_failed(self, too_coarse):
         if too_coarse and not self.final:  # a pilot; do without it
             coarse = self.level > 0
-            self.plan = self.plan[self.plan.index(self.level) + 1 :]
+            self.levels = self.levels[self.levels.index(self.level) + 1 :]
             self.stages = []
-            if self.plan == [0] and coarse and self.integrator.dt is not None:
+            if self.levels == [0] and coarse and self.integrator.dt is not None:
                 self._plan_finer_pilot()
             self._start()
             return
@@ -366,7 +372,7 @@ class UniformRun(Run):
         fine = self.stages[-1].difference
         if fine is None:
             return None
-        if self.plan[-2] < 0:  # the other grid is finer: the difference is the error
+        if self.levels[-2] < 0:  # the other grid is finer: the difference is the error
             return dict(fine)
         coarse = self.stages[-2].difference
         out = {}
@@ -451,7 +457,7 @@ class UniformRun(Run):
         return {
             "dt": self.grid.step,
             "refinements": self.refinements,
-            "plan": np.array(self.plan),
+            "plan": np.array(self.levels),
             "finished": int(self.finished),
             "final": int(self.final),
             "error": self.error or {},
@@ -464,7 +470,7 @@ class UniformRun(Run):
     def restore(self, state):
         """Take up the state of a run with the same arguments."""
         self.grid = Grid(self.equations, self.t_max, float(state["dt"]), self.integrator.dt is not None)
-        self.plan = [int(level) for level in state["plan"]]
+        self.levels = [int(level) for level in state["plan"]]
         self.stages = [Summary.restored(s) for s in state["stages"]]
         self.seconds, self.refinements = float(state["seconds"]), int(state["refinements"])
         self.finished = bool(state["finished"])

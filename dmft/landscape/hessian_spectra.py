@@ -33,13 +33,15 @@ that of Baik, Ben Arous, Peche (BBP).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, root
 
 from .. import _check
+from .._typing import Array
 from ..errors import SolverError
-from ..models import PhaseRetrieval, SoftSphere, Sphere
+from ..models import PhaseRetrieval
 from ..solution.law import CONSISTENT, Law
 
 FAR = 1e30  # stands for infinity where the range of the curvature is found
@@ -51,7 +53,6 @@ SINGULAR = 1e-12  # eigenvalues of S, relative to the largest, taken as zero
 LABELS, STATES = 64, 250  # nodes of the threshold states per panel of the label, and in h
 FARTHEST = 60.0  # logarithms of chi and y
 SCAN = 64  # points of a scan for the transition
-__all__ = ["Law", "Spectrum", "ThresholdStates", "alpha_bbp", "random_start", "spectrum", "threshold_states"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +79,12 @@ class Spectrum:
     """
 
     edge: float
-    outliers: np.ndarray
-    overlaps: np.ndarray
+    outliers: Array
+    overlaps: Array
     lowest: float
     shift: float
     s_edge: float
-    errors: dict = field(default_factory=dict)
+    errors: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +152,7 @@ class _Measure:
         return s * np.linalg.eigvalsh(self.matrix(s)[0])[-1 - k]
 
 
-def random_start(model, *, m0=0.0, points=200):
+def random_start(model: PhaseRetrieval, *, m0: float = 0.0, points: int = 200) -> Law:
     """Law of weights independent of the data, of overlap m0 with the signal, on the sphere |w|^2 = d.
 
     Deterministic quadrature in (h, y), spaced geometrically from 1e-3 up, so that averages of functions like
@@ -201,7 +202,7 @@ def random_start(model, *, m0=0.0, points=200):
     return Law(h, h_star, y, np.append(weights, 0 * far[0]), np.stack([h_star, perpendicular]))
 
 
-def spectrum(model, law, *, multiplier=None):
+def spectrum(model: PhaseRetrieval, law: Law | Sequence[Law], *, multiplier: float | None = None) -> Spectrum:
     """Lower end of the spectrum of the Hessian.
 
     Parameters
@@ -296,13 +297,12 @@ def _measure(model, law):
     if f is not None and np.abs((f * f) @ w - 1).max() > CONSISTENT:
         raise ValueError("forces are not orthonormal: alpha E[f_i f_j] must be 1 for i = j and 0 otherwise")
     c = _coordinates(e, h, weights)
-    if isinstance(model.constraint, Sphere):
+    if not model.constraint.soft:
         shift = -float(w @ (h * model.loss_function.first(h, y)))
         basis, rank_one = _orthogonal_to(c), np.zeros((len(c) - 1, len(c) - 1))
     else:
         shift = model.constraint.multiplier(float(c @ c))
-        soft = isinstance(model.constraint, SoftSphere)
-        basis, rank_one = np.eye(len(c)), (2 * model.constraint.strength if soft else 0.0) * np.outer(c, c)
+        basis, rank_one = np.eye(len(c)), 2 * model.constraint.pull * np.outer(c, c)
     limit = -1 / lowest if lowest < 0 else math.inf
     return _Measure(D, w, limit, basis.T @ e, f, basis[0], rank_one), shift
 
@@ -371,7 +371,7 @@ def _overlap(measure, s, k):
     return float((v @ measure.signal) ** 2 * gap / norm)
 
 
-def alpha_bbp(model, state="random"):
+def alpha_bbp(model: PhaseRetrieval, state: str = "random") -> float:
     """Measurements per unknown above which the signal splits an eigenvalue off the bulk of the Hessian.
 
     The Hessian is that on the tangent space of the sphere at overlap 0.  (For a loss even in h the direction
@@ -440,7 +440,7 @@ def _bbp_threshold(model):
     return 1 / _conditions(model, *found)[1]
 
 
-def threshold_states(model):
+def threshold_states(model: PhaseRetrieval) -> ThresholdStates:
     """Threshold states at overlap 0: marginal minima of one-step replica symmetry breaking at zero temperature.
 
     Given the label, the field omega is Gaussian weighted by exp(-y V),
@@ -479,7 +479,7 @@ def threshold_states(model):
     True
     """
     _check.instance("model", model, PhaseRetrieval, "a PhaseRetrieval(...)")
-    if not isinstance(model.constraint, Sphere):
+    if model.constraint.soft:
         raise ValueError(f"constraint = {model.constraint!r} is not allowed: threshold states need the hard Sphere()")
     alpha = model.alpha
     chi, y = _solve_threshold(

@@ -15,7 +15,7 @@ of H is described by three intensive numbers:
 The mean number of critical points per dm dy de is exp(N Sigma(m, y, e)).  Sigma, the annealed
 complexity, bounds the typical number from above: where Sigma < 0 there are none.
 
-Hessian spectra of ``PhaseRetrieval`` (``spectrum``, ``alpha_bbp``, ...) are those of ``dmft.spectra``.
+Hessian spectra of ``PhaseRetrieval`` (``spectrum``, ``alpha_bbp``, ...) are in ``hessian_spectra``.
 
 Q, Q', Q'' without an argument are those at 1.  Below ``omega = (1 - m^2) Q''/Q'``,
 ``sigma = Q'(m) / sqrt(Q')`` (0 without a signal), and s in (0, 1] stands for y = s + 1/s >= 2;
@@ -23,43 +23,27 @@ Q, Q', Q'' without an argument are those at 1.  Below ``omega = (1 - m^2) Q''/Q'
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from .. import _check
-from ..models import GaussianLandscape, Sphere
-from .hessian_spectra import Law, Spectrum, ThresholdStates, alpha_bbp, random_start, spectrum, threshold_states
+from .._typing import Array, Number
+from ..models import GaussianLandscape
 
 KINDS = ("minima", "all", "saddles")
 DEFINITIONS = ("marginal", "typical")
 LARGE = 1e100  # curvatures beyond it are treated as it where squares would overflow
+V = TypeVar("V", float, Array)  # of the fields of a result: floats, or arrays where an argument was one
 TIED = 1e-12  # rounding allowed between the energy and the curvature of a pure model
-
-__all__ = [
-    "CriticalPoints",
-    "Hessian",
-    "Law",
-    "Spectrum",
-    "ThresholdStates",
-    "alpha_bbp",
-    "complexity",
-    "ground_state_energy",
-    "growth_rate",
-    "hessian",
-    "most_numerous",
-    "random_start",
-    "spectrum",
-    "threshold_energy",
-    "threshold_states",
-    "typical_energy",
-]
 
 
 @dataclass(frozen=True)
-class CriticalPoints:
+class CriticalPoints(Generic[V]):
     """A family of critical points.
 
     Parameters
@@ -70,14 +54,14 @@ class CriticalPoints:
         Where they are: overlap, curvature, energy H/N.
     """
 
-    complexity: float | np.ndarray
-    m: float | np.ndarray
-    y: float | np.ndarray
-    energy: float | np.ndarray
+    complexity: V
+    m: V
+    y: V
+    energy: V
 
 
 @dataclass(frozen=True)
-class Hessian:
+class Hessian(Generic[V]):
     """Spectrum of the tangent Hessian of a typical critical point.
 
     Parameters
@@ -94,11 +78,11 @@ class Hessian:
         Fraction of negative eigenvalues as N grows.
     """
 
-    edge: float | np.ndarray
-    outlier: float | np.ndarray
-    overlap: float | np.ndarray
-    index: float | np.ndarray
-    fraction: float | np.ndarray
+    edge: V
+    outlier: V
+    overlap: V
+    index: V
+    fraction: V
 
 
 @dataclass(frozen=True)
@@ -115,7 +99,7 @@ class _Field:
     @classmethod
     def of(cls, model):
         _check.instance("model", model, GaussianLandscape, "a SpikedMatrixTensor or a MixedSpin")
-        if not isinstance(model.constraint, Sphere):
+        if model.constraint.soft:
             raise ValueError(f"constraint = {model.constraint!r} is not allowed: the landscape needs the hard Sphere()")
         g = model.coefficients
         if not g:
@@ -147,17 +131,17 @@ class _Field:
     def free_curvature(self, m):
         """Law of y at overlap m, whatever the energy."""
         pull = math.sqrt(self.r) * m * self.signal(m, 1) / math.sqrt(self.Q1)
-        return _Law(1 + 1 / self.r, pull / self.r, (pull - self.excess) / self.r)
+        return _Gaussian(1 + 1 / self.r, pull / self.r, (pull - self.excess) / self.r)
 
     def curvature_at(self, m, energy):
         """Law of y at overlap m and energy H/N."""
         spread = self.scatter * self.Q0 / self.Q2
         regression = (-energy - self.signal(m, 0)) * (self.Q1 / self.Q0)
         mean = (m * self.signal(m, 1) + regression) / math.sqrt(self.Q2)
-        return _Law(spread, mean, mean + spread - 2)
+        return _Gaussian(spread, mean, mean + spread - 2)
 
 
-class _Law(NamedTuple):
+class _Gaussian(NamedTuple):
     """Before critical points are counted, y is Gaussian of this mean and of variance spread/N."""
 
     spread: float
@@ -201,7 +185,27 @@ class _Curvature(NamedTuple):
         return cls(2 + t * t / s, s, t)
 
 
-def complexity(model, m=0.0, y=None, *, kind="minima", energy=None):
+@overload
+def complexity(
+    model: GaussianLandscape, m: Number = ..., y: Number | None = ..., *, kind: str = ..., energy: Number | None = ...
+) -> float: ...
+@overload
+def complexity(
+    model: GaussianLandscape,
+    m: ArrayLike = ...,
+    y: ArrayLike | None = ...,
+    *,
+    kind: str = ...,
+    energy: ArrayLike | None = ...,
+) -> Array: ...
+def complexity(
+    model: GaussianLandscape,
+    m: ArrayLike = 0.0,
+    y: ArrayLike | None = None,
+    *,
+    kind: str = "minima",
+    energy: ArrayLike | None = None,
+) -> float | Array:
     """Annealed complexity: log(mean number of critical points)/N.
 
     With Q, Q', Q'' taken at 1, omega = (1 - m^2) Q''/Q', r = Q''/Q' and sigma = Q'(m)/sqrt(Q'),
@@ -274,7 +278,21 @@ def complexity(model, m=0.0, y=None, *, kind="minima", energy=None):
     return _plain(value)
 
 
-def most_numerous(model, m=None, *, kind="minima", m_range=(-1.0, 1.0)):
+@overload
+def most_numerous(
+    model: GaussianLandscape, m: Number | None = ..., *, kind: str = ..., m_range: Sequence[float] = ...
+) -> CriticalPoints[float]: ...
+@overload
+def most_numerous(
+    model: GaussianLandscape, m: ArrayLike, *, kind: str = ..., m_range: Sequence[float] = ...
+) -> CriticalPoints[Array]: ...
+def most_numerous(
+    model: GaussianLandscape,
+    m: ArrayLike | None = None,
+    *,
+    kind: str = "minima",
+    m_range: Sequence[float] = (-1.0, 1.0),
+) -> CriticalPoints[Any]:
     """Total complexity and where the critical points that make it up are.
 
     The maximum of Sigma(m, y) over y and, if m is not given, over m:
@@ -333,7 +351,11 @@ def most_numerous(model, m=None, *, kind="minima", m_range=(-1.0, 1.0)):
     return CriticalPoints(*(_plain(x) for x in np.broadcast_arrays(value, m, curvature.y, energy)))
 
 
-def typical_energy(model, m, y):
+@overload
+def typical_energy(model: GaussianLandscape, m: Number, y: Number) -> float: ...
+@overload
+def typical_energy(model: GaussianLandscape, m: ArrayLike, y: ArrayLike) -> Array: ...
+def typical_energy(model: GaussianLandscape, m: ArrayLike, y: ArrayLike) -> float | Array:
     """Energy H/N of most critical points of given overlap and curvature.
 
         e = -Q(m) - Q'/(Q' + Q'') [sqrt(Q'') y - m Q'(m)]
@@ -369,7 +391,11 @@ def typical_energy(model, m, y):
     return _plain(_typical_energy(field, field.overlaps(m), _numbers("y", y)))
 
 
-def hessian(model, m=0.0, y=2.0):
+@overload
+def hessian(model: GaussianLandscape, m: Number = ..., y: Number = ...) -> Hessian[float]: ...
+@overload
+def hessian(model: GaussianLandscape, m: ArrayLike = ..., y: ArrayLike = ...) -> Hessian[Array]: ...
+def hessian(model: GaussianLandscape, m: ArrayLike = 0.0, y: ArrayLike = 2.0) -> Hessian[Any]:
     """Spectrum of the tangent Hessian: bulk edge, outlier towards the signal, index.
 
         edge = sqrt(Q'') (y - 2)
@@ -423,7 +449,7 @@ def hessian(model, m=0.0, y=2.0):
     return Hessian(*(_plain(x) for x in (edge, outlier, overlap, index, fraction)))
 
 
-def growth_rate(model):
+def growth_rate(model: GaussianLandscape) -> float:
     """Rate at which the overlap grows at a marginal state without overlap.
 
         rate = sqrt(Q'') (theta + 1/theta - 2),    theta = Q''(0) / sqrt(Q''),   0 if theta <= 1
@@ -457,7 +483,7 @@ def growth_rate(model):
     return abs(hessian(model).outlier)
 
 
-def threshold_energy(model, definition="marginal"):
+def threshold_energy(model: GaussianLandscape, definition: str = "marginal") -> float:
     """Energy H/N of the threshold: marginal states (y = 2) without overlap (m = 0).
 
         "marginal":  e = -2 Q' sqrt(Q'') / (Q' + Q''),             where most marginal states are
@@ -501,7 +527,7 @@ def threshold_energy(model, definition="marginal"):
     return -(field.Q1 + field.excess * field.Q0) / math.sqrt(field.Q2)
 
 
-def ground_state_energy(model):
+def ground_state_energy(model: GaussianLandscape) -> float:
     """Lowest energy H/N of a pure model without signal, Q = g x^p, from Sigma(e) = 0.
 
         log((p - 1)/s^2) = (1 + s^2) (p - 1 - s^2) / (p s^2),    e = -(s + 1/s) sqrt(Q'')/p

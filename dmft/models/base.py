@@ -1,8 +1,10 @@
 """What every model has."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from .._plain import Kind
+from .constraints import Constraint
+from .losses import Loss
 
 
 class Model(Kind):
@@ -10,21 +12,14 @@ class Model(Kind):
 
     Attributes
     ----------
-    label : str
-        The model in words, for titles; the kind where a class does not say.
     planted : bool
         Whether there is a signal.
     constraint : Constraint
     """
 
-    label: ClassVar[str] = ""
+    nested = {"constraint": Constraint, "loss": Loss}
     planted: Any  # of a class, or a parameter
     constraint: Any
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "kind" in vars(cls) and "label" not in vars(cls):
-            cls.label = cls.kind.replace("-", " ")
 
     @property
     def zero_overlap_stays(self) -> bool:

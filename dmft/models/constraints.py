@@ -53,7 +53,7 @@ class Sphere(Constraint):
     """
 
     method: str = field(
-        default="normalize", metadata=about("of the hard sphere for discrete dynamics: normalize or lagrange")
+        default="normalize", metadata=about("way back to it in a discrete dynamics: normalize or lagrange")
     )
 
     kind = "sphere"
@@ -81,7 +81,7 @@ class SoftSphere(Constraint):
     SoftSphere(strength=10.0)
     """
 
-    strength: float = field(metadata=about("of the penalty"))
+    strength: float = field(metadata=about("strength of the penalty"))
 
     kind = "soft-sphere"
     soft = True
@@ -119,7 +119,7 @@ class Ridge(Constraint):
     Ridge(strength=0.1)
     """
 
-    strength: float = field(metadata=about("of the weight decay"))
+    strength: float = field(metadata=about("strength of the penalty"))
 
     kind = "ridge"
     soft = True

@@ -6,12 +6,14 @@ The planted part of the energy is -N Q(m), m = x.x*/N.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import _check
 from .._plain import FixedDict, about
+from .._typing import Array, Number
 from .base import Model
 from .constraints import Constraint, SoftSphere, Sphere
 
@@ -85,7 +87,7 @@ class GaussianLandscape(Model):
     """Gaussian field with covariance N Q(x.x'/N): the public base.
 
     A subclass says what Q is, by its Taylor coefficients or by functions; it is best a frozen dataclass with
-    parameters of its own, and has a ``kind`` by which files, scans and the command line know it.  All integrators and
+    parameters of its own, and with a ``kind`` files, scans and the command line know it.  All integrators and
     simulations work on the Taylor coefficients; functions are expanded, up to order 63.
 
     Attributes
@@ -109,7 +111,6 @@ class GaussianLandscape(Model):
     --------
     >>> import dmft, numpy as np
     >>> class Cosh(dmft.GaussianLandscape):
-    ...     kind = "cosh-example"
     ...     planted = True
     ...     functions = (lambda x: np.cosh(x) - 1, np.sinh, np.cosh)
     >>> round(24 * Cosh().coefficients[4], 12)
@@ -136,7 +137,11 @@ class GaussianLandscape(Model):
         """Orders of the interaction channels, ascending."""
         return tuple(sorted(self.coefficients))
 
-    def Q(self, x: Any, derivative: int = 0) -> Any:
+    @overload
+    def Q(self, x: Number, derivative: int = ...) -> float: ...
+    @overload
+    def Q(self, x: ArrayLike, derivative: int = ...) -> Array: ...
+    def Q(self, x: ArrayLike, derivative: int = 0) -> float | Array:
         """Covariance function or its derivative of the given order.
 
         Parameters
@@ -194,10 +199,10 @@ class SpikedMatrixTensor(GaussianLandscape):
     SpikedMatrixTensor(p=3, delta2=0.5, deltap=1.0)
     """
 
-    p: int = field(metadata=about("order of the tensor, at least 3"))
-    delta2: float = field(metadata=about("noise of the matrix (inf: no matrix)"))
-    deltap: float = field(metadata=about("noise of the tensor (inf: no tensor)"))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2", nested=Constraint))
+    p: int = field(metadata=about("order of the tensor, at least 3", symbol="$p$"))
+    delta2: float = field(metadata=about("noise of the matrix (inf: no matrix)", symbol=r"$\Delta_2$"))
+    deltap: float = field(metadata=about("noise of the tensor (inf: no tensor)", symbol=r"$\Delta_p$"))
+    constraint: Constraint = field(default=Sphere(), metadata=about("what holds |x|^2", nested=Constraint))
 
     kind = "spiked-matrix-tensor"
     label = "spiked matrix-tensor model"
@@ -248,8 +253,8 @@ class MixedSpin(GaussianLandscape):
     """
 
     couplings: Mapping[int, float] = field(metadata=about("g_p of Q(x) = sum g_p x^p", keys=int))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on |x|^2", nested=Constraint))
-    planted: bool = field(default=False, metadata=about("whether there is a signal", later=True))
+    constraint: Constraint = field(default=Sphere(), metadata=about("what holds |x|^2", nested=Constraint))
+    planted: bool = field(default=False, metadata=about("plant a signal", later=True))
 
     kind = "mixed-spin"
     label = "mixed p-spin model"

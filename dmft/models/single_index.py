@@ -6,8 +6,8 @@ from typing import Any
 from .. import _check
 from .._plain import about, is_ours
 from .base import Model
-from .constraints import Constraint, Sphere
-from .losses import METHODS, CheckedLoss, Loss
+from .constraints import Constraint, Ridge, Sphere
+from .losses import METHODS, CheckedLoss, Loss, Normalized
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,11 +54,13 @@ class PhaseRetrieval(Model):
     PhaseRetrieval(alpha=3.0, loss='normalized', a=0.5, constraint=Ridge(strength=0.1))
     """
 
-    alpha: float = field(metadata=about("measurements per unknown"))
-    loss: Any = field(default="quartic", metadata=about("of a measurement", nested=Loss))
-    a: float | None = field(default=None, metadata=about("of the normalized loss, default 1"))
-    noise: float = field(default=0.0, metadata=about("of the measurements: its variance"))
-    constraint: Constraint = field(default=Sphere(), metadata=about("on the weights", nested=Constraint))
+    alpha: float = field(metadata=about("measurements per unknown", symbol=r"$\alpha$"))
+    loss: str | Any = field(default="quartic", metadata=about("loss of one measurement", nested=Loss))
+    a: float | None = field(default=None, metadata=about("parameter of the normalized loss", unset=Normalized.a))
+    noise: float = field(default=0.0, metadata=about("variance of the noise of the measurements"))
+    constraint: Constraint = field(
+        default=Sphere(), metadata=about("what holds |x|^2", nested=Constraint, implied=Ridge.kind)
+    )
 
     kind = "phase-retrieval"
     label = "phase retrieval"

@@ -17,10 +17,13 @@ import numpy as np
 from .. import _check, thresholds
 from .._plain import refuse_unknown
 from ..dynamics import DYNAMICS, GradientFlow, Langevin
+from ..errors import Argument, ArgumentValueError
 from ..models import MODELS, Sphere, SpikedMatrixTensor
 from .style import LINE_LABELS, new_figure
 
 KINDS = ("heat-map", "along", "curves")
+HEAT_MAP, ALONG, CURVES = (Argument("kind", kind, kind.replace("-", "_")) for kind in KINDS)  # in messages
+IF_KEPT = " if they were kept"
 
 MISSING, FAILED = 0, 3  # of the variable status
 SYMBOLS = {
@@ -85,7 +88,9 @@ def _selected(scan, select):
     refuse_unknown("select", select, [name for name, c in scan.coords.items() if c.ndim == 1])
     for name, value in select.items():
         if scan[name].ndim == 0:
-            raise ValueError(f"select: {name!r} advances together with another selected axis: give one of them")
+            raise ArgumentValueError(
+                Argument("select"), f": {name!r} advances together with another selected axis: give one of them"
+            )
         (dim,) = scan[name].dims
         scan = scan.isel({dim: _nearest(name, scan[name].values, value)})
     return scan
@@ -93,10 +98,11 @@ def _selected(scan, select):
 
 def _nearest(name, values, wanted):
     """Index of the value nearest to the wanted one, by ratio on a logarithmic axis."""
+    argument = Argument("select", name, f"select[{name!r}]")
     if not _numeric(values):
         texts = [str(v) for v in values]
-        return texts.index(_check.choice(f"select[{name!r}]", str(wanted), texts))
-    wanted = _check.real(f"select[{name!r}]", wanted, inf=True)
+        return texts.index(_check.choice(argument, str(wanted), texts))
+    wanted = _check.real(argument, wanted, inf=True)
     if np.isinf(wanted):
         return int(np.argmax(values * np.sign(wanted)))
     if _scale(np.sort(values)) == "log" and wanted > 0:
@@ -135,8 +141,9 @@ def _refuse_many(what, scan, dims):
     """An error that names the axes left and shows how to choose."""
     axes = ", ".join(f"{dim} ({scan.sizes[dim]} values)" for dim in dims)
     value = scan[dims[-1]].values[0]
-    example = f"select={{{dims[-1]!r}: {value.item() if _numeric(scan[dims[-1]].values) else str(value)!r}}}"
-    raise ValueError(f"{what}, but the axes left are {axes}: choose values of the others, e.g. {example}")
+    value = value.item() if _numeric(scan[dims[-1]].values) else str(value)
+    example = Argument("select", f"{dims[-1]}={value}", f"select={{{dims[-1]!r}: {value!r}}}")
+    raise ArgumentValueError(f"{what}, but the axes left are {axes}: choose values of the others, e.g. ", example)
 
 
 def _panels(scan):
@@ -578,7 +585,7 @@ def _plane(scan, name):
     dims = _open_axes(scan, name)
     if len(dims) < 2:
         left = f"the only one left is {dims[0]}" if dims else "none is left"
-        raise ValueError(f"a heat map needs two axes, but {left}: use along, or curves if they were kept")
+        raise ArgumentValueError(f"a heat map needs two axes, but {left}: use ", ALONG, ", or ", CURVES, IF_KEPT)
     if len(dims) > 2:
         _refuse_many("a heat map has two axes", scan, dims)
     if dims == ["delta2", "deltap"]:
@@ -804,10 +811,12 @@ def _kept(scan, name, axis, select):
     kept = [k for k, v in getattr(scan, "data_vars", {}).items() if "t" in v.dims and not k.endswith("_stderr")]
     if hasattr(scan, "data_vars") and name not in kept:
         have = f"those kept are {', '.join(kept)}" if kept else "none were kept (curves in the plan's [scan])"
-        raise ValueError(f"there are no curves of name = {name!r}: {have}")
+        argument = Argument("name", repr(name), f"name = {name!r}")
+        raise ArgumentValueError("there are no curves of ", argument, f": {have}")
     scan, name = _chosen(scan, name, select)
     if "t" not in scan[name].dims:
-        raise ValueError("select: 't' is the horizontal axis of curves: use along or heat_map for one time")
+        text = ": 't' is the horizontal axis of curves: use "
+        raise ArgumentValueError(Argument("select"), text, ALONG, " or ", HEAT_MAP, " for one time")
     return _other_axis(scan, name, "t", "curves are coloured along one axis", axis)
 
 
@@ -819,7 +828,7 @@ def _first_axis(scan, name, axis):
         return _check.choice("axis", axis, allowed)
     open_axes = _open_axes(scan, name, "event")
     if not open_axes:
-        raise ValueError("no axis is left to draw along: select fewer, or use curves if they were kept")
+        raise ArgumentValueError("no axis is left to draw along: select fewer, or use ", CURVES, IF_KEPT)
     return next((dim for dim in open_axes if scan.sizes[dim] > 1), open_axes[0])
 
 
@@ -1110,7 +1119,7 @@ class _Curves:
         if self.log_t:
             t = t[t > 0]
             if not t.size:
-                raise ValueError("log_t: curves were kept at t = 0 only")
+                raise ArgumentValueError(Argument("log_t"), ": curves were kept at t = 0 only")
             axes.set_xscale("log")
         if len(t) > 1:
             axes.set_xlim(t[0], t[-1])
@@ -1186,11 +1195,13 @@ def make(scan, kind=None, *, name=None, select=(), axis=None, log_t=False):
     if kind == "curves":
         return curves(scan, name or "m", axis=axis, select=select, log_t=log_t)
     if log_t:
-        raise ValueError(f"log_t is for the kind 'curves', not {kind!r}")
+        raise ArgumentValueError(Argument("log_t"), f" is for the kind 'curves', not {kind!r}")
     if kind == "along":
         return along(scan, name, axis=axis, select=select)
     if axis is not None:
-        raise ValueError(f"axis = {axis!r} is not allowed: a heat map has two, choose with select what it leaves out")
+        argument = Argument("axis", repr(axis), f"axis = {axis!r}")
+        text = " is not allowed: a heat map has two, choose with "
+        raise ArgumentValueError(argument, text, Argument("select"), " what it leaves out")
     return heat_map(scan, name, select=select)
 
 
@@ -1198,7 +1209,7 @@ def _choice(text):
     """(axis, value) of 'axis=value'; a value that is not a number is a word."""
     name, separator, value = text.partition("=")
     if not (name and separator and value):
-        raise ValueError(f"select: {text!r} is not of the form AXIS=VALUE, e.g. m0=1e-4")
+        raise ArgumentValueError(Argument("select"), f": {text!r} is not of the form AXIS=VALUE, e.g. m0=1e-4")
     try:
         return name, float(value)
     except ValueError:

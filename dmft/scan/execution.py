@@ -17,6 +17,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,10 +60,10 @@ class ScanStatus:
     missing: int
     computed: int = 0
     stopped: str = ""
-    failures: list = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         counts = {name: getattr(self, name) for name in ("finished", "failed", "missing")}
         text = ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"
         return f"<ScanStatus of {self.points} points: {text}{'; ' if self.stopped else ''}{self.stopped}>"
@@ -386,20 +388,20 @@ def in_pool(workers):
 
 
 def run(
-    scan,
-    directory,
+    scan: Any,
+    directory: str | Path,
     *,
-    workers=None,
-    executor=None,
-    tasks=None,
-    task=None,
-    of=None,
-    time_limit=math.inf,
-    every=300.0,
-    retry=False,
-    update=False,
-    progress=None,
-):
+    workers: int | None = None,
+    executor: Any = None,
+    tasks: int | None = None,
+    task: int | None = None,
+    of: int | None = None,
+    time_limit: float = math.inf,
+    every: float = 300.0,
+    retry: bool = False,
+    update: bool = False,
+    progress: Any = None,
+) -> ScanStatus:
     """``Scan.run``, which explains the arguments."""
     began = time.monotonic()
     share = _check_share(workers, executor, tasks, task, of)
@@ -410,7 +412,7 @@ def run(
     seconds, memory = scan.check(meter)
     store.check_plan(scan, update)
     # tasks on different machines must agree on the shares: the last digits of the costs may differ
-    own = np.argsort(-np.round(np.log2(seconds)), kind="stable")[slice(*share)]
+    own = np.argsort(-np.round(np.log2(np.maximum(seconds, 1e-12))), kind="stable")[slice(*share)]
     own = own[np.argsort(-seconds[own], kind="stable")]
     workers = usable_cores() if workers is None and task is None else workers or 1
     if executor is None:
@@ -555,7 +557,7 @@ class Runner:
             self.left.discard(outcome.point)
 
 
-def status_of(scan, store, own=None):
+def status_of(scan: Any, store: Store, own: Any = None) -> ScanStatus:
     """Where a scan stands, from its files."""
     ids = scan.ids if own is None else scan.ids[own]
     outcomes = store.outcomes()
@@ -571,7 +573,7 @@ def _failures(scan, store, ids):
         yield {"id": name.decode(), "parameters": scan.describe(numbers[name]), "message": message}
 
 
-def status(directory):
+def status(directory: str | Path) -> ScanStatus:
     """Where the scan of a directory stands.
 
     Parameters

@@ -1,12 +1,19 @@
 """Thresholds from the escape times of a gathered scan."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .. import _check
-from ..thresholds.divergence import checked_law, escape_fit
+from ..thresholds.divergence import EscapeFit, checked_law, escape_fit
+
+if TYPE_CHECKING:
+    import xarray
 
 
-def escape_fits(scan, axis, *, exponent=None, scale="linear"):
+def escape_fits(
+    scan: "xarray.Dataset", axis: str, *, exponent: float | None = None, scale: str = "linear"
+) -> list[tuple[dict[str, Any], EscapeFit | None, str]]:
     """Where the escape times of a gathered scan diverge along one axis, for every value of the others.
 
     A parameter zipped with ``axis`` (or with ``m0``) is one of the others if each of its values occurs at two or more

@@ -5,14 +5,19 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..equations.scalars import long_name
 from ..files.hdf5 import SCHEMA, atomic, attach, make_scale
 from ..files.provenance import release
 from ..machine import available_memory
 from .store import STATUS, Store
+
+if TYPE_CHECKING:
+    import xarray
 
 NOTES = {
     "status": "what became of the point",
@@ -41,12 +46,12 @@ class Gathered:
     attrs : dict
     """
 
-    dims: dict
-    coords: dict
-    data: dict
-    attrs: dict
+    dims: dict[str, int]
+    coords: dict[str, tuple[str, NDArray[Any]]]
+    data: dict[str, tuple[tuple[str, ...], NDArray[Any]]]
+    attrs: dict[str, Any]
 
-    def save(self, path, overwrite=False):
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write the HDF5 file, atomically."""
         size = 8 * sum(values.size for _, values in self.data.values()) + 100_000
         with atomic(path, overwrite, size) as f:
@@ -69,7 +74,7 @@ class Gathered:
         extra = {name: ((dim,), values) for name, (dim, values) in self.coords.items() if name != dim}
         return (extra | self.data).items()
 
-    def to_xarray(self):
+    def to_xarray(self) -> "xarray.Dataset":
         """The same as an xarray.Dataset."""
         out = check_xarray().Dataset(self.data, self.coords, self.attrs)
         for name in out.variables:
@@ -103,7 +108,7 @@ def _filters(values):
     return {"compression": "gzip", "compression_opts": 1, "shuffle": True} if large else {}
 
 
-def collect(directory):
+def collect(directory: str | Path) -> Gathered:
     """The outcomes of a scan as arrays over its axes.
 
     Parameters
@@ -227,7 +232,7 @@ class Columns:
         return {"status": self.status, **texts} | values | others
 
 
-def write(directory):
+def write(directory: str | Path) -> Gathered:
     """Collect a scan into its ``gathered.h5``; returns the arrays."""
     gathered = collect(directory)
     with Store(directory).present():
@@ -235,7 +240,7 @@ def write(directory):
     return gathered
 
 
-def check_xarray():
+def check_xarray() -> Any:
     """The xarray package, or how to install it."""
     try:
         import xarray
@@ -244,7 +249,7 @@ def check_xarray():
     return xarray
 
 
-def gather(directory):
+def gather(directory: str | Path) -> "xarray.Dataset":
     """All points of a scan as one dataset, which is also written to ``directory/gathered.h5``.
 
     Parameters

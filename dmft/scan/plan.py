@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import _check
+from .._typing import Array
 from ..dynamics import DYNAMICS
 from ..equations import family_of
 from ..files import spec as specs
@@ -40,10 +43,10 @@ class Axis:
     """
 
     path: str
-    values: tuple
+    values: tuple[Any, ...]
 
     @property
-    def keys(self):
+    def keys(self) -> list[str]:
         """Keys of the nested tables."""
         return self.path.split(".")
 
@@ -182,8 +185,13 @@ class Plan:
         Hash of the plan; it does not depend on how the plan is written down.
     """
 
+    plan: dict[str, Any]
+    axes: list[Axis]
+    shape: tuple[int, ...]
+    size: int
+
     @classmethod
-    def read(cls, path):
+    def read(cls, path: str | Path) -> Self:
         """Read a plan file.
 
         Raises
@@ -208,7 +216,7 @@ class Plan:
         return scan
 
     @classmethod
-    def of(cls, tables):
+    def of(cls, tables: Mapping[str, Any]) -> Self:
         """The scan of the tables of a plan file."""
         scan = cls.__new__(cls)
         scan._load(tables)
@@ -366,7 +374,7 @@ class Plan:
             place.append(k)
         return i, place[::-1]
 
-    def parameters(self, i):
+    def parameters(self, i: int) -> dict[str, Any]:
         """Values on the axes at point i: {"dynamics": label, "model.delta2": value, ...}."""
         label, place = self._indices(i)
         values = {"dynamics": self.labels[label]} if len(self.labels) > 1 else {}
@@ -404,12 +412,12 @@ class Plan:
             self._sections[key] = made
         return made
 
-    def point(self, i):
+    def point(self, i: int) -> Any:
         """What is computed at point i, 0 <= i < size."""
         label, place = self._indices(i)
         return make_point(lambda name, build: self._section(name, label, place, build), self.simulated, self.kept)
 
-    def check(self, meter=None):
+    def check(self, meter: Any = None) -> tuple[Array, Array]:
         """Check every point.
 
         Returns
@@ -441,7 +449,7 @@ class Plan:
             raise ValueError(f"scan: curves go to {self.kept.curves[-1]:g}, the longest run to {longest:g}")
         return seconds, memory
 
-    def describe(self, i):
+    def describe(self, i: int) -> str:
         """The parameters of point i in words."""
         return ", ".join(
             f"{path.split('.')[-1]} = {value if isinstance(value, str) else f'{value:.6g}'}"
@@ -449,14 +457,14 @@ class Plan:
         )
 
     @cached_property
-    def ids(self):
+    def ids(self) -> NDArray[np.bytes_]:
         """Identities of all points, (size,) array of 32 hexadecimal digits as bytes."""
         return np.array([self.point(i).id for i in range(self.size)], dtype="S32")
 
     # --- the plan as data
 
     @cached_property
-    def described(self):
+    def described(self) -> dict[str, Any]:
         """The plan with every axis written out, as JSON can hold it."""
         scan = {axis.path: specs.plain(list(axis.values)) for axis in self.axes}
         groups = [[axis.path for axis in group] for group in self.groups if len(group) > 1]
@@ -466,7 +474,7 @@ class Plan:
         return {**{name: specs.plain(table) for name, table in self.plan.items()}, "scan": scan}
 
     @cached_property
-    def sha256(self):
+    def sha256(self) -> str:
         """Hash of the first point of every dynamics, the axes and what is kept."""
         count = self.size // len(self.labels)
         first = [self.point(k * count).parameters for k in range(len(self.labels))]
@@ -474,11 +482,11 @@ class Plan:
         zipped = [[axis.path for axis in group] for group in self.groups]
         return hashlib.sha256(canonical([self.labels, first, axes, zipped]).encode()).hexdigest()
 
-    def text(self):
+    def text(self) -> str:
         """The plan as a TOML file: the file that was read, or one that says the same."""
         return toml_text(self.plan) if self.source is None else self.source
 
-    def coordinates(self):
+    def coordinates(self) -> dict[str, dict[str, tuple[Any, ...]]]:
         """Dimensions of the result: {dimension: {name: values}}, the first of each names it."""
         paths = [axis.path for axis in self.axes]
         last = [axis.keys[-1] for axis in self.axes]
@@ -492,7 +500,7 @@ class Plan:
             out[short[group[0].path]] = {short[axis.path]: axis.values for axis in group}
         return out
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         axes = ", ".join(f"{axis.path}: {len(axis.values)}" for axis in self.axes)
         return f"<Scan of {self.size} points: {axes}; {', '.join(self.labels)}>"
 

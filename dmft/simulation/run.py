@@ -33,7 +33,7 @@ DEFAULT_DT = 0.02
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Setup:
     """Checked arguments of ``simulate``.
 
     ``disorder`` makes the samples, ``motion`` moves on them.  ``dt`` is the step that is made, ``recorded`` are the
@@ -143,7 +143,7 @@ def planned(
     seed = _check.integer("seed", seed, low=0)
     workers = _check.integer("workers", workers, low=1)
     settings = dict(t_max=t_max, steps=steps, N=N, samples=samples, dt=dt, records=records, seed=seed, **observed)
-    return _Plan(model, dynamics, start, N, samples, seed, workers, disorder, motion, *grid, settings)
+    return Setup(model, dynamics, start, N, samples, seed, workers, disorder, motion, *grid, settings)
 
 
 def _default_dt(model, t_max, stiffness):

@@ -1,10 +1,10 @@
 """Solutions: what came out of a run, its two-time functions and events."""
 
 from .events import Crossing, Occurrence, find_crossings
-from .interpolation import PANEL, lagrange, local_polynomial
+from .interpolation import PANEL, lagrange_weights, local_polynomial
 from .law import KeptPaths, Law
 from .solution import Solution
-from .two_time import TwoTime, linear, linear_blocks, triangle_points
+from .two_time import TwoTime, TwoTimeFunction, linear, linear_blocks, triangle_points
 
 __all__ = [
     "PANEL",
@@ -14,8 +14,9 @@ __all__ = [
     "Occurrence",
     "Solution",
     "TwoTime",
+    "TwoTimeFunction",
     "find_crossings",
-    "lagrange",
+    "lagrange_weights",
     "linear",
     "linear_blocks",
     "local_polynomial",

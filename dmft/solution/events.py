@@ -1,11 +1,13 @@
 """Events: crossings of a level by a scalar of the solution."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _check
+from .._typing import Array
 
 
 @dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Crossing:
     The crossing is detected when the scalar minus the level changes sign over an accepted time
     step and is located inside the step on the interpolating polynomial (on the straight line
     between two iterations of a discrete dynamics).  Two crossings inside one step cancel and are
-    not seen.  To touch a level is not to cross it; a scalar that begins on the level crosses it at
-    the start, one that ends on it at the first of its last times there.
+    not seen.  To touch a level, or to begin on it, is not to cross it; a scalar that ends on the level
+    has crossed it at the first of its last times there.
 
     Parameters
     ----------
@@ -67,30 +69,33 @@ class Occurrence:
     error: float | None = None
 
 
-def find_crossings(t, y, level, interpolate, direction=0, start=0, ended=True):
+def find_crossings(
+    t: Array,
+    y: Array,
+    level: float,
+    interpolate: Callable[[Array], Array],
+    direction: int = 0,
+    start: int = 0,
+    ended: bool = True,
+) -> list[tuple[float, int]]:
     """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
 
-    A node on the level belongs to the side that y goes to: to touch the level is not to cross it.  With ``start`` = 0
-    a y that begins on the level crosses it there, in the direction in which it leaves (0 if it never does).  If t
-    has ``ended``, a y that ends on the level has crossed it; otherwise it may still turn back.
+    A node on the level belongs to the side that y goes to: to touch the level, or to begin on it, is not to cross
+    it.  If t has ``ended``, a y that ends on the level has crossed it; otherwise it may still turn back.
 
     ``interpolate`` gives y at an array of times.
     """
     side = np.sign(y[start:] - level)
     off = np.flatnonzero(side)
     if not off.size:
-        return [(float(t[0]), 0)] if ended and start == 0 and direction == 0 else []
-    found = []
-    if start == 0 and side[0] == 0:
-        found.append((float(t[0]), int(side[off[0]])))
+        return []
     if ended:
         side[off[-1] + 1 :] = -side[off[-1]]
     for i in range(off[-1] - 1, -1, -1):
         if side[i] == 0:
             side[i] = side[i + 1]
-    for i in np.flatnonzero(side[1:] * side[:-1] < 0):
-        found.append((_located(t[start + i : start + i + 2], level, interpolate), int(side[i + 1])))
-    return [(time, sense) for time, sense in found if direction in (0, sense)]
+    steps = [i for i in np.flatnonzero(side[1:] * side[:-1] < 0) if direction in (0, side[i + 1])]
+    return [(_located(t[start + i : start + i + 2], level, interpolate), int(side[i + 1])) for i in steps]
 
 
 def _located(ends, level, interpolate):

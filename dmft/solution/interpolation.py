@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from .._typing import Array
+
 PANEL = 6  # steps per panel of the uniform grid
 
 
-def local_polynomial(t, y, x, block=PANEL):
+def local_polynomial(t: Array, y: Array, x: Array, block: int = PANEL) -> Array:
     """Interpolate y(t) at x with the polynomial through the nodes of the panel around x.
 
     Parameters
@@ -23,10 +25,10 @@ def local_polynomial(t, y, x, block=PANEL):
     cell = np.clip(np.searchsorted(t, x, side="right") - 1, 0, len(t) - 1)
     first = np.minimum(block * (cell // block), len(t) - width)
     index = first[:, None] + np.arange(width)
-    return np.einsum("ki,ki->k", lagrange(t[index], x), y[index])
+    return np.einsum("ki,ki->k", lagrange_weights(t[index], x), y[index])
 
 
-def lagrange(nodes, x):
+def lagrange_weights(nodes: Array, x: Array) -> Array:
     """Lagrange weights (k, w) of the points x (k,) on the nodes (k, w)."""
     width = nodes.shape[1]
     weights = np.ones_like(nodes)

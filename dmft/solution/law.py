@@ -1,8 +1,12 @@
 """Joint laws of one measurement, and the paths of which they are made."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from .._typing import Array
 
 CONSISTENT = 1e-6  # relative error allowed in what the caller promises of directions and forces
 
@@ -43,14 +47,14 @@ class Law:
     True
     """
 
-    h: np.ndarray
-    h_star: np.ndarray
-    y: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    directions: np.ndarray | None = None
-    forces: np.ndarray | None = None
+    h: Array
+    h_star: Array
+    y: Array | None = None
+    weights: Array | None = None
+    directions: Array | None = None
+    forces: Array | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         n = np.size(self.h)
         if n == 0:
             raise ValueError("h is empty: give at least one point")
@@ -109,13 +113,13 @@ class KeptPaths:
         Number of forces that the gradients before each time had opened.
     """
 
-    y: np.ndarray
-    directions: np.ndarray
-    forces: np.ndarray
-    points: np.ndarray
-    ranks: np.ndarray
+    y: Array
+    directions: Array
+    forces: Array
+    points: Array
+    ranks: NDArray[np.integer[Any]]
 
-    def law(self, i):
+    def law(self, i: int) -> Law:
         """Joint law of a measurement at time number i."""
         rank = int(self.ranks[i])
         forces = self.forces[:rank]

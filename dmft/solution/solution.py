@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import _check
+from .._typing import Array, Number
 from ..files import runs
-from .events import find_crossings
+from .events import Occurrence, find_crossings
 from .interpolation import PANEL, local_polynomial
-from .two_time import TwoTime, linear
+from .law import KeptPaths, Law
+from .two_time import TwoTime, TwoTimeFunction, linear
+
+if TYPE_CHECKING:
+    import xarray
 
 
 @dataclass
@@ -23,7 +31,7 @@ class Solution:
     scalars : dict of str to (n,) float64
         Every per-step observable by name; ``m``, ``mu``, ``energy`` and ``energies`` are
         short cuts.
-    C, R : TwoTime or None
+    C, R : TwoTime or alike (``TwoTimeFunction``), or None
         Correlation C(t, t') and response R(t, t') to a force (equilibrium of continuous dynamics:
         R = (1/T) dC/dt').  For discrete dynamics R(t, t') is the response to the force of step t',
         learning rate included: sums replace integrals.
@@ -47,38 +55,38 @@ class Solution:
         What was solved; ``spec`` is the same as plain data.
     """
 
-    t: np.ndarray
-    scalars: dict
-    C: TwoTime | None
-    R: TwoTime | None
-    model: object
-    dynamics: object
-    integrator: object
-    spec: dict
+    t: Array
+    scalars: dict[str, Array]
+    C: TwoTimeFunction | None
+    R: TwoTimeFunction | None
+    model: Any
+    dynamics: Any
+    integrator: Any
+    spec: dict[str, Any]
     status: str = "finished"
     message: str = ""
-    stats: dict = field(default_factory=dict)
-    stderr: dict = field(default_factory=dict)
-    events: list = field(default_factory=list)
-    paths: list | None = None
+    stats: dict[str, Any] = field(default_factory=dict)
+    stderr: dict[str, Array] = field(default_factory=dict)
+    events: list[Occurrence] = field(default_factory=list)
+    paths: list[KeptPaths] | None = None
 
     @property
-    def m(self):
+    def m(self) -> Array:
         """Overlap with the signal, (n,)."""
         return self.scalars["m"]
 
     @property
-    def mu(self):
+    def mu(self) -> Array:
         """Lagrange multiplier, (n,); strength (|x|^2/N - 1) on the soft sphere."""
         return self.scalars["mu"]
 
     @property
-    def energy(self):
+    def energy(self) -> Array:
         """Energy per N, (n,)."""
         return self.scalars["energy"]
 
     @property
-    def energies(self):
+    def energies(self) -> dict[int, Array]:
         """Energy per N of each channel, ``{order: (n,)}``."""
         return {
             int(name[7:]): values
@@ -87,27 +95,31 @@ class Solution:
         }
 
     @property
-    def converged(self):
+    def converged(self) -> bool:
         """Whether the run reached its end or a terminal event."""
         return self.status in ("finished", "event")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         end = f"t = {self.t[-1]:g}" if len(self.t) else "nothing"
         return f"<Solution {self.status} at {end}: {self.model!r}, {self.dynamics!r}, {len(self.t)} times>"
 
-    def _interpolated(self, values, times):
+    def _interpolated(self, values: Array, times: Array) -> Array:
         """A scalar at an array of times: on lines between iterations and records, else as the integrator does."""
         if self.integrator is None:  # records of a simulation, iterates, or the panels of a grid
             straight = self.dynamics.discrete or "N" in self.stats
             return local_polynomial(self.t, values, times, 1 if straight else PANEL)
         return self.integrator.interpolation(self.dynamics.discrete, self.stats)(self.t, values, times)
 
-    def _scalar(self, name):
+    def _scalar(self, name: str) -> Array:
         if name not in self.scalars:
             raise ValueError(f"name = {name!r} is not allowed: choose one of {', '.join(self.scalars)}")
         return self.scalars[name]
 
-    def interpolate(self, name, times):
+    @overload
+    def interpolate(self, name: str, times: Number) -> float: ...
+    @overload
+    def interpolate(self, name: str, times: ArrayLike) -> Array: ...
+    def interpolate(self, name: str, times: ArrayLike) -> float | Array:
         """A scalar at any times, to the integrator's accuracy.
 
         Parameters
@@ -136,7 +148,7 @@ class Solution:
         out = self._interpolated(values, np.minimum(flat, end))
         return out.reshape(x.shape) if x.shape else float(out[0])
 
-    def escape_time(self, name="m", level=0.5):
+    def escape_time(self, name: str = "m", level: float = 0.5) -> float:
         """First time at which a scalar crosses ``level``; ``inf`` if it never does.
 
         Located on the interpolating polynomial, as events are (see ``Crossing``); 0 if the scalar starts there.
@@ -148,10 +160,12 @@ class Solution:
         """
         values = self._scalar(name)
         level = _check.real("level", level)
+        if values[0] == level:
+            return 0.0
         crossings = find_crossings(self.t, values, level, partial(self._interpolated, values))
         return crossings[0][0] if crossings else float("inf")
 
-    def lookahead(self):
+    def lookahead(self) -> tuple[TwoTime, TwoTime]:
         """Correlation and response of Nesterov's look-ahead point z_t, the parameter of PyTorch.
 
         Returns
@@ -197,7 +211,7 @@ class Solution:
         S = (1 + b)[:, None] * R - b[:, None] * np.vstack([R[:1], R[:-1]])
         return linear(self.t, E), linear(self.t, np.tril(S, -1), symmetric=False)
 
-    def laws(self, t):
+    def laws(self, t: float) -> list[Law]:
         """Joint law of h and h* of one measurement at a time, sampled: for ``dmft.landscape.spectrum``.
 
         Parameters
@@ -233,7 +247,7 @@ class Solution:
             raise ValueError(f"t = {t} is not a time of the solution: use one of .t, e.g. {self.t[i]}")
         return [paths.law(i) for paths in self.paths]
 
-    def save(self, path, overwrite=False):
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write the solution to an HDF5 file (schema in docs/files.md), atomically.
 
         Raises
@@ -243,7 +257,7 @@ class Solution:
         """
         return runs.save(self, path, overwrite=overwrite)
 
-    def to_xarray(self):
+    def to_xarray(self) -> "xarray.Dataset":
         """The solution as an ``xarray.Dataset`` (needs the ``xarray`` extra).
 
         Two-time arrays have the dimensions (t, t_prime) and NaN where t' > t, so that

@@ -1,6 +1,6 @@
 """What every start has."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from .._plain import Kind
 
@@ -14,7 +14,6 @@ class Start(Kind):
         Overlap with the signal at t = 0.
     """
 
-    label: ClassVar[str] = ""
     m0: Any = 0.0
 
     @property

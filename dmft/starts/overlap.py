@@ -26,7 +26,7 @@ class Overlap(Start):
     True
     """
 
-    m0: float = field(default=0.0, metadata=about("overlap with the signal"))
+    m0: float = field(default=0.0, metadata=about("overlap with the signal at t = 0", symbol="$m_0$"))
 
     kind: ClassVar[str] = "overlap"
 

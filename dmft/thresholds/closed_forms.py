@@ -6,7 +6,7 @@ named object exists.  ``deltap`` may be an array of any shape, the result then h
 ``deltap=inf`` (no tensor) is allowed, all lines at unit temperature end at Delta_2 = 1 there.
 ``inf`` means that the statement holds for every Delta_2.  No line is ever NaN.
 Thresholds from solutions (bisection, divergence of escape times): ``dmft.threshold``, ``dmft.escape_fit``,
-``dmft.escape_threshold``, in ``dmft.critical``.
+``dmft.escape_threshold``: ``search`` and ``divergence`` beside this file.
 
 Names in the formulas: kappa = 1/Delta_2; m the overlap with the signal; Q', Q'' without argument
 are Q'(1) = kappa + 1/Delta_p and Q''(1) = kappa + (p-1)/Delta_p.
@@ -17,30 +17,15 @@ arXiv:2102.11755 (soft sphere).
 """
 
 import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import _check
+from .._typing import Array, Number
 from ..models import MAX_ORDER
-
-__all__ = [
-    "amp",
-    "amp_high",
-    "first_order_end",
-    "gradient_flow",
-    "information_theoretic",
-    "langevin",
-    "langevin_reentrance",
-    "langevin_trapped",
-    "lines",
-    "ml_amp",
-    "ml_replicon",
-    "ml_upper_spinodal",
-    "pure_tensor_information_theoretic",
-    "pure_tensor_upper_spinodal",
-    "trivialization",
-    "upper_spinodal",
-]
 
 # of deltap: 1/deltap must stay away from overflow; no tensor and a weaker one than 1/LARGEST are the same in doubles
 SMALLEST, LARGEST = 1e-300, 1e290
@@ -64,7 +49,10 @@ TypeError, ValueError
 }
 
 
-def _common(function):
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _common(function: F) -> F:
     """Replace {p}, {deltap} and {raises} in the docstring by the texts above."""
     if function.__doc__:  # none under python -OO
         text = inspect.cleandoc(function.__doc__)
@@ -77,11 +65,11 @@ def _common(function):
 # Arguments and root finding
 
 
-def _order(p):
+def _order(p: int) -> int:
     return _check.integer("p", p, low=3, high=MAX_ORDER)
 
 
-def _noise(deltap):
+def _noise(deltap: ArrayLike) -> tuple[Array, tuple[int, ...] | None]:
     """Flat float array of the values, and their shape (None: a scalar)."""
     try:
         array = np.asarray(deltap)
@@ -99,7 +87,7 @@ def _noise(deltap):
     return flat, array.shape
 
 
-def _line(kernel, p, deltap, no_tensor=1.0):
+def _line(kernel: Callable[[int, Array], Array], p: int, deltap: ArrayLike, no_tensor: float = 1.0) -> float | Array:
     """``kernel(p, d)`` on the finite values d, ``no_tensor`` at infinity; float for a scalar."""
     p = _order(p)
     d, shape = _noise(deltap)
@@ -147,8 +135,12 @@ def _artanh_excess(x):
 # Bayes-optimal estimation: fixed points m on kappa = g(m) = 1/(1-m) - m^(p-2)/Delta_p
 
 
+@overload
+def amp(p: int, deltap: Number) -> float: ...
+@overload
+def amp(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def amp(p, deltap):
+def amp(p: int, deltap: ArrayLike) -> float | Array:
     """Delta_2 below which Bayes-optimal AMP from an uninformative start finds a positive overlap.
 
         m_(t+1) = Q'(m_t) / (1 + Q'(m_t)):   m = 0 is unstable for Delta_2 < 1, whatever p and Delta_p
@@ -178,7 +170,7 @@ def amp(p, deltap):
 
 
 @_common
-def first_order_end(p):
+def first_order_end(p: int) -> tuple[float, float, float]:
     """End of the first-order transition of the Bayes-optimal overlap: (Delta_p, Delta_2, m).
 
         (1-m)^2 m^(p-3) = Delta_p/(p-2) has a double root at m = (p-3)/(p-1):
@@ -211,7 +203,7 @@ def first_order_end(p):
 
 
 @_common
-def pure_tensor_upper_spinodal(p):
+def pure_tensor_upper_spinodal(p: int) -> float:
     """Delta_p below which the tensor alone (Delta_2 = inf) has a fixed point with positive overlap.
 
         Delta_p = (p-2)^(p-2) / (p-1)^(p-1)
@@ -241,7 +233,7 @@ def pure_tensor_upper_spinodal(p):
 
 
 @_common
-def pure_tensor_information_theoretic(p):
+def pure_tensor_information_theoretic(p: int) -> float:
     """Delta_p below which the tensor alone (Delta_2 = inf) determines the signal.
 
         log(1-m) + m + m^2/(p (1-m)) = 0,   Delta_p = m^(p-2) (1-m)
@@ -295,8 +287,12 @@ def _amp_high(p, d):
     return np.where(d < end, (p - 2) * (1 - m) ** 2 / (p - 2 - (p - 1) * m), 1.0)
 
 
+@overload
+def amp_high(p: int, deltap: Number) -> float: ...
+@overload
+def amp_high(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def amp_high(p, deltap):
+def amp_high(p: int, deltap: ArrayLike) -> float | Array:
     """Delta_2 below which Bayes-optimal AMP from an uninformative start reaches the high overlap.
 
         Delta_2 = 1/g(m_a),   g(m) = 1/(1-m) - m^(p-2)/Delta_p,
@@ -335,8 +331,12 @@ def _upper_spinodal(p, d):
     return np.where(d < end, (p - 2) * u * u * _inverse(opening), 1.0)
 
 
+@overload
+def upper_spinodal(p: int, deltap: Number) -> float: ...
+@overload
+def upper_spinodal(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def upper_spinodal(p, deltap):
+def upper_spinodal(p: int, deltap: ArrayLike) -> float | Array:
     """Delta_2 below which a fixed point of high overlap exists in Bayes-optimal estimation.
 
         Delta_2 = 1/g(m_b),   g(m) = 1/(1-m) - m^(p-2)/Delta_p,
@@ -412,8 +412,12 @@ def _information_theoretic(p, d):
     return out
 
 
+@overload
+def information_theoretic(p: int, deltap: Number) -> float: ...
+@overload
+def information_theoretic(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def information_theoretic(p, deltap):
+def information_theoretic(p: int, deltap: ArrayLike) -> float | Array:
     """Delta_2 below which the high overlap is the Bayes-optimal one.
 
         Phi(m_high) = Phi(m_low),   Phi(m) = log(1-m)/2 + m/2 + kappa m^2/4 + m^p/(2 p Delta_p)
@@ -452,8 +456,12 @@ def _marginal(a, d):
     return 2 / (1 + np.sqrt(1 + 4 * a / d))
 
 
+@overload
+def ml_amp(p: int, deltap: Number) -> float: ...
+@overload
+def ml_amp(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def ml_amp(p, deltap):
+def ml_amp(p: int, deltap: ArrayLike) -> float | Array:
     """Delta_2 below which maximum-likelihood AMP from an uninformative start finds the signal.
 
         m = 0 unstable:  1/Delta_2 > sqrt(Q'(1)),   Delta_2 = [-Delta_p + sqrt(Delta_p^2 + 4 Delta_p)]/2
@@ -518,8 +526,12 @@ def _ml_upper_spinodal(p, d):
     return np.maximum(_inverse(kappa), _marginal(1, d))
 
 
+@overload
+def ml_upper_spinodal(p: int, deltap: Number) -> float: ...
+@overload
+def ml_upper_spinodal(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def ml_upper_spinodal(p, deltap):
+def ml_upper_spinodal(p: int, deltap: ArrayLike) -> float | Array:
     """Largest Delta_2 at which maximum-likelihood AMP has a fixed point with positive overlap.
 
         1/Delta_2 = min over m in [0, 1) of  [1 + sqrt(1 + 4 w (1-n)/Delta_p)]/(2 w) - n/Delta_p
@@ -568,8 +580,12 @@ def _ml_replicon(p, d):
     return _inverse(np.where(d > pure_tensor_upper_spinodal(p), kappa, 0.0))
 
 
+@overload
+def ml_replicon(p: int, deltap: Number) -> float: ...
+@overload
+def ml_replicon(p: int, deltap: ArrayLike) -> Array: ...
 @_common
-def ml_replicon(p, deltap):
+def ml_replicon(p: int, deltap: ArrayLike) -> float | Array:
     """Delta_2 below which maximum-likelihood AMP converges to its stable fixed point.
 
         (1-m^2) Q''(1) = Q'(1)   at the fixed point   m^2/(1-m^2) = Q'(m)^2/Q'(1),   m > 0
@@ -625,8 +641,12 @@ def _soft_high_order(p, d, rho):
     return np.where(opening(np.full_like(d, top - 1)) >= 0, 1 / (1 + excess), 0.0)
 
 
+@overload
+def gradient_flow(p: int, deltap: Number, strength: float = ...) -> float: ...
+@overload
+def gradient_flow(p: int, deltap: ArrayLike, strength: float = ...) -> Array: ...
 @_common
-def gradient_flow(p, deltap, strength=np.inf):
+def gradient_flow(p: int, deltap: ArrayLike, strength: float = np.inf) -> float | Array:
     """Delta_2 below which gradient flow leaves the marginal states towards the signal.
 
         1/Delta_2^2 = 1/Delta_2 + (p-1)/Delta_p
@@ -703,8 +723,12 @@ def _langevin(p, d, temperature):
     return _bisect(lambda x: _langevin_excess(p, d, temperature, x), low * (1 - 1e-12), high)
 
 
+@overload
+def langevin(p: int, deltap: Number, temperature: float = ...) -> float: ...
+@overload
+def langevin(p: int, deltap: ArrayLike, temperature: float = ...) -> Array: ...
 @_common
-def langevin(p, deltap, temperature=1.0):
+def langevin(p: int, deltap: ArrayLike, temperature: float = 1.0) -> float | Array:
     """Delta_2 below which Langevin dynamics leaves its glassy states towards the signal.
 
         Delta_p (1-Delta_2) = (p-1) Delta_2^2 (1 - T Delta_2)^(p-2),   0 < Delta_2 < 1/T, smallest root
@@ -746,7 +770,7 @@ def langevin(p, deltap, temperature=1.0):
 
 
 @_common
-def langevin_reentrance(p):
+def langevin_reentrance(p: int) -> float:
     """Delta_p below which Langevin dynamics at T = 1 is trapped at some Delta_2 < 1.
 
         Delta_p = max over x of (p-1) x^2 (1-x)^(p-3) = 4/(p-1) [(p-3)/(p-1)]^(p-3),   x = 2/(p-1)
@@ -816,8 +840,12 @@ def _intervals(start, end, restart):
     return [(float(start), float(end)), (float(restart), np.inf)]
 
 
+@overload
+def langevin_trapped(p: int, deltap: Number, temperature: float = ...) -> list[tuple[float, float]]: ...
+@overload
+def langevin_trapped(p: int, deltap: ArrayLike, temperature: float = ...) -> list[Any]: ...
 @_common
-def langevin_trapped(p, deltap, temperature=1.0):
+def langevin_trapped(p: int, deltap: ArrayLike, temperature: float = 1.0) -> list[Any]:
     """Intervals of Delta_2 in which Langevin dynamics from m_0 -> 0 stays trapped.
 
         trapped:  1-q <= T Delta_2,   q the largest root of Q''(q) (1-q)^2 = T^2 (0 if there is none)
@@ -943,8 +971,12 @@ def _trivialization(p, d, all_m):
     return 1 / (1 + excess)
 
 
+@overload
+def trivialization(p: int, deltap: Number, all_m: bool = ...) -> float: ...
+@overload
+def trivialization(p: int, deltap: ArrayLike, all_m: bool = ...) -> Array: ...
 @_common
-def trivialization(p, deltap, all_m=False):
+def trivialization(p: int, deltap: ArrayLike, all_m: bool = False) -> float | Array:
     """Delta_2 below which no exponentially numerous minima of the loss are left.
 
         Sigma_min(m = 0) = 0:
@@ -1003,9 +1035,24 @@ _LINES = (
     trivialization,
 )
 
+LABELS = {  # of those in the phase diagram
+    "amp": "Bayes AMP leaves m = 0",
+    "amp_high": "Bayes AMP, high overlap",
+    "information_theoretic": "information-theoretic",
+    "upper_spinodal": "upper spinodal",
+    "ml_amp": "maximum-likelihood AMP",
+    "gradient_flow": "gradient flow",
+    "langevin": "Langevin, T = 1",
+    "trivialization": "landscape trivialises",
+}
 
+
+@overload
+def lines(p: int, deltap: Number) -> dict[str, float]: ...
+@overload
+def lines(p: int, deltap: ArrayLike) -> dict[str, Array]: ...
 @_common
-def lines(p, deltap):
+def lines(p: int, deltap: ArrayLike) -> dict[str, Any]:
     """All critical lines, by the name of the function that gives them (hard sphere, T = 1, m >= 0).
 
     Parameters

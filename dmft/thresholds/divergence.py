@@ -2,13 +2,20 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import _check
 from .. import progress as progress_meter
+from .._typing import Array, Number
+from ..dynamics import Dynamics
 from ..errors import SolverError
+from ..integrators import Integrator
+from ..models import Model
 from ..solution import Crossing
 from .search import Interrupted, Runs
 
@@ -33,7 +40,9 @@ class NoDivergenceError(ValueError):
         The data (m0 is None where none was given).
     """
 
-    def __init__(self, message, x=None, escape_time=None, m0=None):
+    def __init__(
+        self, message: str, x: Array | None = None, escape_time: Array | None = None, m0: Array | None = None
+    ) -> None:
         super().__init__(message)
         self.x, self.escape_time, self.m0 = x, escape_time, m0
 
@@ -70,22 +79,26 @@ class EscapeFit:
     """
 
     value: float
-    interval: tuple
+    interval: tuple[float, float]
     drift: float
     m0_drift: float | None
     exponent: float
-    exponent_interval: tuple
+    exponent_interval: tuple[float, float]
     amplitude: float
     rms: float
     points: int
     scale: str
-    x_fitted: np.ndarray
-    time_fitted: np.ndarray
-    x: np.ndarray
-    escape_time: np.ndarray
-    m0: np.ndarray | None
+    x_fitted: Array
+    time_fitted: Array
+    x: Array
+    escape_time: Array
+    m0: Array | None
 
-    def __call__(self, x):
+    @overload
+    def __call__(self, x: Number) -> float: ...
+    @overload
+    def __call__(self, x: ArrayLike) -> Array: ...
+    def __call__(self, x: ArrayLike) -> float | Array:
         side = math.copysign(1.0, self.value - self.x_fitted[0])
         x, value = _scaled(np.asarray(x, dtype=float), self.scale), _scaled(self.value, self.scale)
         gap = np.maximum(side * (value - x), 0.0)
@@ -93,7 +106,7 @@ class EscapeFit:
             return self.amplitude * gap**-self.exponent
 
     @property
-    def caveats(self):
+    def caveats(self) -> tuple[str, ...]:
         """Why x_c is less certain than its interval, as a tuple of sentences.
 
         Drifts larger than the half-width of the interval; empty if there are none.
@@ -110,7 +123,7 @@ class EscapeFit:
             )
         return tuple(found)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.interval
         age = "" if self.m0_drift is None else f"m0_drift={self.m0_drift:.2g}, "
         doubt = ", not converged: see caveats" if self.caveats else ""
@@ -121,21 +134,21 @@ class EscapeFit:
 
 
 def escape_threshold(
-    model,
-    dynamics,
-    over,
-    values,
+    model: Model,
+    dynamics: Dynamics,
+    over: str,
+    values: ArrayLike,
     *,
-    m0,
-    t_max=None,
-    steps=None,
-    integrator=None,
-    event=Crossing("m", 0.5),  # noqa: B008  (frozen)
-    exponent=None,
-    scale="linear",
-    seed=None,
-    progress=None,
-):
+    m0: ArrayLike,
+    t_max: float | None = None,
+    steps: int | None = None,
+    integrator: Integrator | None = None,
+    event: Crossing = Crossing("m", 0.5),  # noqa: B008  (frozen)
+    exponent: float | None = None,
+    scale: str = "linear",
+    seed: int | None = None,
+    progress: bool | Callable[[float, str], None] | None = None,
+) -> EscapeFit:
     """Critical value of a parameter where the escape time diverges: solves for every value, then ``escape_fit``.
 
     The best extrapolation comes from points close to the critical value (0.75 to 0.95 of it) and three very small m0
@@ -252,7 +265,14 @@ def _time_or_nan(runs, x, m0):
         return math.nan
 
 
-def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
+def escape_fit(
+    x: ArrayLike,
+    escape_time: ArrayLike,
+    m0: ArrayLike | None = None,
+    *,
+    exponent: float | None = None,
+    scale: str = "linear",
+) -> EscapeFit:
     """Critical value x_c where escape times diverge: least squares of log t for t = A |x - x_c|^(-nu).
 
     As in arXiv:1812.09066 and arXiv:1907.08226.  x_c lies on the side towards which the times grow.  The interval of
@@ -316,7 +336,7 @@ def escape_fit(x, escape_time, m0=None, *, exponent=None, scale="linear"):
         raise NoDivergenceError(f"no divergence can be fitted: {error}", *data) from None
 
 
-def checked_law(exponent, scale, x=()):
+def checked_law(exponent: Any, scale: Any, x: ArrayLike = ()) -> tuple[float | None, str]:
     """Checked exponent and scale, for these x."""
     if exponent is not None:
         exponent = _check.real("exponent", exponent, low=EXPONENTS[0], high=EXPONENTS[1])
@@ -411,7 +431,7 @@ class Profile:
     On a logarithmic scale all this is done with log x.
     """
 
-    def __init__(self, side, x, t, exponent, scale):
+    def __init__(self, side: float, x: Array, t: Array, exponent: float | None, scale: str) -> None:
         self.side, self.x, self.t, self.exponent, self.scale = side, x, t, exponent, scale
         self.y = np.log(t)
         places = side * _scaled(x, scale)
@@ -419,12 +439,12 @@ class Profile:
         self.beyond = self.end - places
         self.parameters = 3 if exponent is None else 2
 
-    def value(self, u):
+    def value(self, u: float) -> float:
         """x_c at the gap exp(u), in units of the length covered by the points."""
         place = self.side * (self.end + self.span * math.exp(u))
         return math.exp(place) if self.scale == "log" else place
 
-    def law(self, u):
+    def law(self, u: ArrayLike) -> tuple[Any, Any, Any, Array]:
         """(log A, nu, sum of squares of the abscissa, residuals) at the gaps exp(u), along the leading axes of u."""
         gap = self.span * np.exp(np.asarray(u))[..., None] + self.beyond
         z = -np.log(gap)
@@ -435,11 +455,11 @@ class Profile:
         constant = self.y.mean() - nu * mean
         return constant, nu, square, self.y - constant[..., None] - nu[..., None] * z
 
-    def rss(self, u):
+    def rss(self, u: ArrayLike) -> Any:
         """Residual sum of squares."""
         return (self.law(u)[3] ** 2).sum(-1)
 
-    def best(self):
+    def best(self) -> float:
         """Gap of the smallest sum of squares."""
         from scipy.optimize import minimize_scalar
 
@@ -447,12 +467,12 @@ class Profile:
         bounds = GRID[max(i - 1, 0)], GRID[min(i + 1, len(GRID) - 1)]
         return minimize_scalar(self.rss, bounds=bounds, method="bounded", options={"xatol": 1e-10}).x
 
-    def critical(self):
+    def critical(self) -> float:
         """The best x_c, infinite if it is farther than all that are tried."""
         u = self.best()
         return self.side * math.inf if u > GRID[-2] else self.value(u)
 
-    def region(self, u):
+    def region(self, u: float) -> tuple[list[float], float]:
         """(ends of the gap, allowed sum of squares) of the confidence interval; infinite ends: not bounded."""
         from scipy.optimize import brentq
         from scipy.special import stdtrit
@@ -469,7 +489,7 @@ class Profile:
                 ends.append(math.inf if nearest == 0 else -math.inf)
         return ends, level
 
-    def exponents(self, ends, level):
+    def exponents(self, ends: list[float], level: float) -> tuple[float, float]:
         """Profile interval of nu: the extremes over the confidence region of (x_c, nu)."""
         if self.exponent is not None:
             return (self.exponent, self.exponent)

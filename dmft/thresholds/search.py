@@ -7,15 +7,21 @@ in ``divergence``, closed forms are in ``closed_forms``.
 import difflib
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
 from .. import _check
 from .. import progress as progress_meter
+from .._typing import Array
 from ..driver import solve
+from ..dynamics import Dynamics
 from ..equations import check_pair
 from ..errors import SolverError
+from ..integrators import Integrator
+from ..models import Model
 from ..solution import Crossing
 
 
@@ -28,7 +34,11 @@ class Interrupted(KeyboardInterrupt):
         One entry per run.
     """
 
-    def __init__(self, runs):
+    x: Array
+    escape_time: Array
+    m0: Array
+
+    def __init__(self, runs: Sequence[tuple[float, float, float]]) -> None:
         super().__init__(f"interrupted after {len(runs)} run{'' if len(runs) == 1 else 's'}")
         self.x, self.escape_time, self.m0 = np.array(runs, dtype=float).reshape(-1, 3).T
 
@@ -57,18 +67,18 @@ class Threshold:
     low: float
     high: float
     succeeds_below: bool
-    evaluations: tuple
-    model: object
-    dynamics: object
+    evaluations: tuple[tuple[float, float], ...]
+    model: Any
+    dynamics: Any
     t_max: float | None
     steps: int | None
     m0: float
-    integrator: object
+    integrator: Any
     event: Crossing
     seed: int | None
     seconds: float = field(compare=False)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         side = "below" if self.succeeds_below else "above"
         horizon = f"t_max={self.t_max:g}" if self.steps is None else f"steps={self.steps}"
         return (
@@ -78,20 +88,20 @@ class Threshold:
 
 
 def threshold(
-    model,
-    dynamics,
-    over,
-    bracket,
+    model: Model,
+    dynamics: Dynamics,
+    over: str,
+    bracket: Sequence[float] | Array,
     *,
-    t_max=None,
-    steps=None,
-    m0=0.0,
-    integrator=None,
-    event=Crossing("m", 0.5),  # noqa: B008  (frozen)
-    width=None,
-    seed=None,
-    progress=None,
-):
+    t_max: float | None = None,
+    steps: int | None = None,
+    m0: float = 0.0,
+    integrator: Integrator | None = None,
+    event: Crossing = Crossing("m", 0.5),  # noqa: B008  (frozen)
+    width: float | None = None,
+    seed: int | None = None,
+    progress: bool | Callable[[float, str], None] | None = None,
+) -> Threshold:
     """Critical value of a parameter at a fixed horizon, by bisection.
 
     On one side of it the event occurs within t_max or steps, on the other it does not.  It depends on the horizon,
@@ -145,11 +155,11 @@ def threshold(
     width = 1e-3 * (high - low) if width is None else _check.real("width", width, above=0)
     runs = Runs(model, dynamics, over, t_max, steps, integrator, event, seed)
     runs.refuse_start(m0)
-    escapes = {}
+    escapes: dict[float, float] = {}
     meter = progress_meter.make(progress)
     total = 2 + max(0, math.ceil(math.log2((high - low) / width)))
 
-    def succeeds(x):
+    def succeeds(x: float) -> bool:
         meter.update(len(escapes) / total, "bisection", f"{over} = {x:.6g}")
         escapes[x] = runs.escape_time(x, m0)
         return math.isfinite(escapes[x])
@@ -213,27 +223,27 @@ def _ends_alike(over, low, high, escapes, runs):
 class Runs:
     """Runs that differ in one parameter (and in m0), each to the first occurrence of an event."""
 
-    model: object
-    dynamics: object
+    model: Any
+    dynamics: Any
     over: str
     t_max: float | None
     steps: int | None
-    integrator: object
+    integrator: Any
     event: Crossing
     seed: int | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_pair(self.model, self.dynamics)
         _check.instance("event", self.event, Crossing, "a Crossing")
         self.target  # noqa: B018  (refuses what is not there)
 
     @property
-    def horizon(self):
+    def horizon(self) -> str:
         """The horizon in words."""
         return f"t_max = {self.t_max:g}" if self.steps is None else f"{self.steps} steps"
 
     @property
-    def target(self):
+    def target(self) -> tuple[str, str]:
         """(table, parameter) that ``over`` names, the table "model", "dynamics" or "initial"."""
         _check.instance("over", self.over, str, "the name of a parameter")
         known = [("model", name) for name in _numbers(self.model)]
@@ -246,20 +256,20 @@ class Runs:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise ValueError(f"over = {self.over!r} is not allowed{hint}: choose one of {', '.join(allowed)}")
 
-    def refuse_start(self, m0):
+    def refuse_start(self, m0: float) -> None:
         """m0 = 0 with an event on m, where m stays 0: nothing would ever happen."""
         blind = self.model.planted and self.model.zero_overlap_stays
         if m0 == 0 and blind and self.event.name == "m" and self.target[0] != "initial":
             raise ValueError("m0 = 0 never finds the signal: give m0 > 0")
 
-    def pair(self, x):
+    def pair(self, x: float) -> tuple[Any, Any]:
         """Model and dynamics at the value x."""
         table, name = self.target
         model = replace(self.model, **{name: x}) if table == "model" else self.model
         dynamics = replace(self.dynamics, **{name: x}) if table == "dynamics" else self.dynamics
         return model, dynamics
 
-    def escape_time(self, x, m0):
+    def escape_time(self, x: float, m0: float) -> float:
         """Time of the event at the value x, ``inf`` if it does not occur."""
         try:
             sol = solve(

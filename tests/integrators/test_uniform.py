@@ -281,7 +281,7 @@ def test_the_last_time_is_exact():
     for t_max in (0.07, 0.7, 1.1, 3.3, 7.0, 12.345):
         for dt in (0.01, 0.013, 0.03):
             run_ = UniformGrid(dt=dt).start(TwoTimeEquations(MODEL.coefficients, 1.0, 0.1), t_max)
-            run_.plan = [0]
+            run_.levels = [0]
             run_._start()
             assert t_max in run_.solver.t
 

@@ -7,23 +7,23 @@ weights of int_0^{t_j}, so that W[i] - W[j] are those of int_{t_j}^{t_i} (of eit
 import numpy as np
 from dmft._uniform import integration_matrix, panel_nodes
 
-from dmft.solution import PANEL as K
+from dmft.solution import PANEL
 
 
 def quadrature(A, h):
     """W[j, s]: weights of int_0^{t_j} on all nodes, for panels of steps h."""
-    n = K * len(h) + 1
+    n = PANEL * len(h) + 1
     W = np.zeros((n, n))
     for p, step in enumerate(h):
-        o = p * K
-        W[o + 1 : o + K + 1, o : o + K + 1] += step * A[1:]
-        W[o + K + 1 :, o : o + K + 1] += step * A[K]
+        o = p * PANEL
+        W[o + 1 : o + PANEL + 1, o : o + PANEL + 1] += step * A[1:]
+        W[o + PANEL + 1 :, o : o + PANEL + 1] += step * A[PANEL]
     return W
 
 
 def first_guess(p, T, t, C, R, m, mu):
     """Free relaxation in the first panel, else the last rows shifted along the diagonal."""
-    o, end = p * K, p * K + K + 1
+    o, end = p * PANEL, p * PANEL + PANEL + 1
     if p == 0:
         C[:end, :end] = np.exp(-T * (t[:end, None] - t[None, :end]))
         R[:end, :end] = np.exp(-mu[0] * (t[:end, None] - t[None, :end]))
@@ -32,8 +32,8 @@ def first_guess(p, T, t, C, R, m, mu):
     mu[o + 1 : end], m[o + 1 : end] = mu[o], m[o]
     for X in (C, R):
         for i in range(o + 1, end):
-            X[i, K : o + K + 1], X[i, :K] = X[i - K, : o + 1], X[i - K, 0]
-        X[o:end, o + 1 : end] = X[o - K : o + 1, o + 1 - K : o + 1]
+            X[i, PANEL : o + PANEL + 1], X[i, :PANEL] = X[i - PANEL, : o + 1], X[i - PANEL, 0]
+        X[o:end, o + 1 : end] = X[o - PANEL : o + 1, o + 1 - PANEL : o + 1]
 
 
 def solve(equations, edges, tol=1e-13, max_iterations=100):
@@ -46,7 +46,7 @@ def solve(equations, edges, tol=1e-13, max_iterations=100):
         the continuation to t < t' in the diagonal blocks.
     """
     A = integration_matrix()
-    h, t = np.diff(edges) / K, panel_nodes(edges)
+    h, t = np.diff(edges) / PANEL, panel_nodes(edges)
     n = len(t)
     W = quadrature(A, h)
     orders = sorted(equations.coefficients)
@@ -74,8 +74,8 @@ def solve(equations, edges, tol=1e-13, max_iterations=100):
 
     update_scalars(0, np.arange(1))
     for p, step in enumerate(h):
-        o = p * K
-        rows, s = np.arange(o, o + K + 1), np.arange(o + K + 1)
+        o = p * PANEL
+        rows, s = np.arange(o, o + PANEL + 1), np.arange(o + PANEL + 1)
         first_guess(p, T, t, C, R, m, mu)
         for _ in range(max_iterations):
             S, Dm = np.array([Sigma(i, s) for i in rows]), np.array([D(i, s) for i in rows])
@@ -88,7 +88,7 @@ def solve(equations, edges, tol=1e-13, max_iterations=100):
                 # memory of the panel itself is implicit, that of the history is not
                 inside = step * (A - A[jl]) * S[:, o:] - np.diag(mu[rows])
                 GC = f * m[j] + (S * C[j, s] + Dm * R[j, s]) @ W[j, s]
-                GR = np.zeros(K + 1)
+                GR = np.zeros(PANEL + 1)
                 if j <= o:
                     weights = (W[rows][:, s] - W[j, s]) * S
                     weights[:, o:] -= step * A * S[:, o:]
@@ -96,12 +96,12 @@ def solve(equations, edges, tol=1e-13, max_iterations=100):
                     start = C[o, j], R[o, j]
                 else:
                     start = 1.0, 1.0
-                matrix = np.eye(K + 1) - own @ inside
+                matrix = np.eye(PANEL + 1) - own @ inside
                 for X, G, x0 in ((new_C, GC, start[0]), (new_R, GR, start[1])):
                     X[rows, j] = np.linalg.solve(matrix, x0 + own @ G)
             history = (W[rows][:, s] * S)[:, : o + 1]
             history[:, o] -= step * A[:, 0] * S[:, o]
-            matrix = np.eye(K + 1) - step * A @ (step * A * S[:, o:] - np.diag(mu[rows]))
+            matrix = np.eye(PANEL + 1) - step * A @ (step * A * S[:, o:] - np.diag(mu[rows]))
             m[rows] = np.linalg.solve(matrix, m[o] + step * A @ (f + history @ m[: o + 1]))
             C, R = new_C, new_R
             for i in rows[1:]:
