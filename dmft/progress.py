@@ -58,8 +58,8 @@ class Call(Silent):
             self.function(fraction, label)
         except Exception as error:  # it must not cost the work that it reports on
             self.function = lambda fraction, label: None
-            text = f"progress failed and is not called again: {type(error).__name__}: {error}"
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            said = f"progress failed and is not called again: {type(error).__name__}: {error}"
+            warnings.warn(said, RuntimeWarning, stacklevel=2)
 
 
 def make(progress: Any) -> Silent:
