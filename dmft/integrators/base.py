@@ -104,6 +104,8 @@ class Run(ABC):
     """
 
     stage: int = 0
+    final: bool
+    finished: bool
     block: int = 1
 
     @property

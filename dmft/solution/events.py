@@ -69,7 +69,7 @@ class Occurrence:
 
 
 def find_crossings(
-    t: Array, y: Array, level: float, interpolate: Callable[[Array], Array], direction: int = 0, start: int = 0
+    t: Array, y: Array, level: float, interpolate: Callable[[Array], Any], direction: int = 0, start: int = 0
 ) -> list[tuple[float, int]]:
     """Crossing times of ``level`` after node ``start``, as a list of (time, direction).
 
@@ -83,7 +83,7 @@ def find_crossings(
         if above[i] == 0:
             above[i] = above[i + 1]
     found = []
-    for i in np.flatnonzero(above[1:] * above[:-1] < 0) + start:
+    for i in (np.flatnonzero(above[1:] * above[:-1] < 0) + start).tolist():
         sense = 1 if y[i + 1] > level or y[i] < level else -1
         if direction and sense != direction:
             continue
