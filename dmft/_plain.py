@@ -96,7 +96,7 @@ class FixedDict(dict):
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
-    def __hash__(self):
+    def __hash__(self):  # type: ignore[override]  # a dict has none
         return hash(frozenset(self.items()))  # equal dicts may have their keys in another order
 
     def __reduce__(self):

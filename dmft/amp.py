@@ -124,7 +124,7 @@ class StateEvolution:
         """
         if self.fixed_point.free_entropy is None:
             return None
-        return max(self.fixed_points, key=lambda point: point.free_entropy)
+        return max(self.fixed_points, key=lambda point: point.free_entropy)  # type: ignore[arg-type,return-value]  # all have one
 
     @cached_property
     def C(self) -> Array:
@@ -345,7 +345,7 @@ def check_evolution(model: Any, estimator: Any, m0: Any) -> tuple[Any, float]:
     return _system(model, estimator), _check.real("m0", m0, low=0, high=1)
 
 
-def _overlaps(name, value):
+def _overlaps(name: str, value: ArrayLike) -> Array:
     """A float array of overlaps in [0, 1)."""
     try:
         array = np.asarray(value, dtype=float)
@@ -424,6 +424,13 @@ class _Spiked:
         self.a, self.b = 1 / model.delta2, 1 / model.deltap
         if self.a + self.b > 1 / RESOLVED:
             raise ValueError(f"delta2 and deltap must be at least {RESOLVED} for AMP, got {model!r}")
+
+    step: Any  # of the estimators, as the next five
+    drift: Any
+    rounding: Any
+    stationary: Any
+    response: Any
+    fixed_point: Any
 
     further = ("V", "c", "energy")
 

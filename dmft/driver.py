@@ -501,6 +501,7 @@ class Job:
 
     def _call(self, step):
         """What the callback answers; its failure ends the run and keeps what was computed."""
+        assert self.callback is not None
         try:
             return self.callback(step)
         except Exception as error:
@@ -511,6 +512,7 @@ class Job:
 
     def _save_checkpoint(self):
         """Write a checkpoint; a failure costs the checkpoint, not the run."""
+        assert self.checkpoint is not None
         try:
             write_checkpoint(self.checkpoint.path, self.problem.spec, self.stepper.state())
         except (OSError, NotImplementedError) as error:

@@ -8,6 +8,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: none takes 
 import numpy as np
 import pytest
 
+collect_ignore = ["typing"]  # scripts for a type checker, not to be run
+
 
 @pytest.fixture(autouse=True)
 def _in_temporary_directory(tmp_path, monkeypatch):

@@ -3,8 +3,6 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 
 class Equations(ABC):
     """The equations of a model, a dynamics and a start: what an integrator sees of them.
@@ -35,7 +33,7 @@ class Equations(ABC):
         return []
 
 
-def schedules(dynamics: Any, steps: int) -> list[np.ndarray]:
+def schedules(dynamics: Any, steps: int) -> tuple[Any, Any, Any, Any, Any]:
     """a_t, b_t, alpha_t, variance of the force noise and time (or None) of a discrete dynamics, t = 0..steps."""
-    arrays = (dynamics.inertia, dynamics.lookahead, dynamics.learning_rates, dynamics.noise, dynamics.time)
-    return [values(steps + 1) for values in arrays]
+    n, d = steps + 1, dynamics
+    return d.inertia(n), d.lookahead(n), d.learning_rates(n), d.noise(n), d.time(n)

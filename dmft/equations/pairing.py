@@ -34,7 +34,7 @@ def equations_of(model: Model, dynamics: Dynamics, start: Start, duration: float
     return family.of(model, dynamics, start, duration)
 
 
-def family_of(model: type, dynamics: type) -> type[Equations] | None:
+def family_of(model: type[Any], dynamics: type[Any]) -> type[Equations] | None:
     """The class of the equations of a class of models and a class of dynamics; None if there are none."""
     if issubclass(dynamics, AMP):
         return None

@@ -84,7 +84,7 @@ class PathEquations(Equations):
         """Directions that one run can open in a step."""
         if not self.discrete:
             return 4
-        return 2 if np.any(self.noise_force > 0) else 1
+        return 2 if self.noise_force is not None and np.any(self.noise_force > 0) else 1
 
     @property
     def fresh_directions(self) -> bool:

@@ -96,6 +96,7 @@ def _functions(f, t, kwargs):
     special = {key: get(group) for key, group in stored.items() if isinstance(group, Group)}
     if integrator is not None and special:
         family = family_of(type(kwargs["model"]), type(kwargs["dynamics"]))
+        assert family is not None  # it was solved
         equations = family.of(kwargs["model"], kwargs["dynamics"], kwargs["start"], t[-1])
         rows = f["t_row"][:] if "t_row" in f else t
         found = integrator.stored_functions(special, equations, rows, f["t_prime"][:])

@@ -109,7 +109,7 @@ def to_xarray(solution: Any) -> "xarray.Dataset":
         import xarray
     except ImportError:
         raise ImportError("to_xarray needs xarray: pip install 'dmft[xarray]'") from None
-    data = {name: ("t", values) for name, values in solution.scalars.items()}
+    data: dict[str, Any] = {name: ("t", values) for name, values in solution.scalars.items()}
     data.update({f"{k}_stderr": ("t", v) for k, v in solution.stderr.items() if v.ndim == 1})
     coords = {"t": solution.t}
     for name, function in (("C", solution.C), ("R", solution.R)):
@@ -122,7 +122,7 @@ def to_xarray(solution: Any) -> "xarray.Dataset":
         if name in solution.stderr:
             data[f"{name}_stderr"] = ((rows, "t_prime"), np.where(above, np.nan, solution.stderr[name]))
     out = xarray.Dataset(data, coords)
-    for name in out.variables:
-        out[name].attrs = {"long_name": long_name(name), "units": "1"}
+    for variable in out.variables:
+        out[variable].attrs = {"long_name": long_name(str(variable)), "units": "1"}
     out.attrs = _attributes(solution)
     return out

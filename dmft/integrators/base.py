@@ -108,6 +108,8 @@ class Run(ABC):
     """
 
     stage: int = 0
+    final: bool
+    finished: bool
     block: int = 1
 
     @property

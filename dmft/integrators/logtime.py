@@ -121,7 +121,7 @@ class LogTime(Integrator):
             self,
             rtol=min(PILOT * self.rtol, 1e-2),
             degree=max(5, self.degree - 4),
-            max_step=min(0.4, self.max_step * PILOT ** (1 / self.order)),
+            max_step=min(0.4, self.max_step * PILOT ** (1 / self.order)),  # type: ignore[operator]  # it is set by now
         )
 
     def interpolation(self, discrete: bool, stats: Mapping[str, Any]) -> Interpolation:
@@ -165,7 +165,7 @@ class LogTime(Integrator):
         """Cost before the run: ``{"steps", "dt", "bytes", "seconds"}``, rough."""
         t_max = duration
         decades = math.log10(1.0 + t_max * equations.rate(t_max))
-        rows = int(30 + 30 * decades * (0.1 / self.max_step))
+        rows = int(30 + 30 * decades * (0.1 / self.max_step))  # type: ignore[operator]  # it is set by now
         nodes = self.degree * (2 + 4 * int(decades))
         return {
             "steps": rows,
@@ -336,9 +336,9 @@ class Pass:
     ``kernels`` is the module with ``History`` and ``Integrals``: dmft._logtime, or its plain twin.
     """
 
-    def __init__(self, settings, equations, t_max, kernels=None):
+    def __init__(self, settings, equations, t_max, kernels: Any = None):
         if kernels is None:
-            from .. import _logtime as kernels
+            from .. import _logtime as kernels  # type: ignore[no-redef]  # the default of the argument
         self.settings, self.equations, self.t_max, self.kernels = settings, equations, t_max, kernels
         self.covariance = Covariance(equations.coefficients)
         self.chebyshev = chebyshev(settings.degree)
@@ -350,9 +350,12 @@ class Pass:
         # what an error of R over the time 1/rate does to mu, over that of C; 1 for p = 3
         strength = float(self.covariance.first(1.0) + self.covariance.second(1.0)) / self.rate
         self.response_weight = 0.3 * max(1.0, strength / 1.3)
-        self.order, self.known = settings.order, None
-        self.events, self.rows, self.journal = [], [], []
-        self.values = {name: [] for name in equations.names}
+        self.order: int = settings.order
+        self.known: Any = None
+        self.events: list[Any] = []
+        self.rows: list[Any] = []
+        self.journal: list[Any] = []
+        self.values: dict[str, list[float]] = {name: [] for name in equations.names}
         self.finished = False
         self._first_row()
 
@@ -377,7 +380,7 @@ class Pass:
             self.values[name].append(float(value))
 
     @property
-    def t(self):
+    def t(self) -> Array:
         """Times of the rows."""
         return self.history.t[: self.known]
 
@@ -416,7 +419,7 @@ class Pass:
         )
         return System(self, row, integrals)
 
-    def advance(self):
+    def advance(self) -> None:
         """Take one step."""
         size, t = len(self.t), float(self.t[-1])
         if size > self.settings.most_rows:
@@ -517,7 +520,7 @@ class Pass:
 
     # --- checkpoint ----------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Plain data."""
         rows = range(1, len(self.rows))
         pieces = [np.array(self.rows[k].pieces) for k in rows]
@@ -535,7 +538,7 @@ class Pass:
             "values": {name: np.array(x) for name, x in self.values.items()},
         }
 
-    def restore(self, state):
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a pass with the same arguments."""
         values = {name: np.asarray(x) for name, x in state["values"].items()}
         counts = np.asarray(state["panels"]).astype(int)
@@ -805,13 +808,14 @@ class LogRun(Run):
 
     block = 1
 
-    def __init__(self, integrator, equations, t_max):
+    def __init__(self, integrator: Any, equations: Any, t_max: float) -> None:
         self.integrator, self.equations, self.t_max = integrator, equations, t_max
         nodes = integrator.degree * (2 + 4 * int(math.log10(1.0 + t_max * equations.rate(t_max)) + 1))
         need, have = memory(integrator.most_rows, nodes, integrator.degree), available_memory()
         if need > have:
             raise MemoryError(f"t_max = {t_max:g} needs {need} bytes, {have:.0f} are available: use a smaller degree")
-        self.pilot, self.seconds, self.finished = None, 0.0, False
+        self.pilot: Any = None
+        self.seconds, self.finished = 0.0, False
         self.final = not integrator.pilot
         self.pilot_failure = ""
         self._blas = single_threaded_blas()
@@ -821,7 +825,7 @@ class LogRun(Run):
         self.stage += 1
         self.solver = Pass(self.integrator if self.final else self.integrator.coarser, self.equations, self.t_max)
 
-    def advance(self):
+    def advance(self) -> None:
         """Take one step; after the pilot the run itself begins."""
         began = time.perf_counter()
         try:
@@ -837,7 +841,7 @@ class LogRun(Run):
                 self.end_stage()
         self.seconds += time.perf_counter() - began
 
-    def end_stage(self):
+    def end_stage(self) -> None:
         """The pilot or the run is complete (final time or a terminal event)."""
         if self.final:
             self.finished = True
@@ -846,30 +850,30 @@ class LogRun(Run):
             self._begin()
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of rows."""
         return len(self.solver.t)
 
     @property
-    def t(self):
+    def t(self) -> Array:
         """Times of the rows."""
         return self.solver.t
 
-    def scalars(self):
+    def scalars(self) -> dict[str, Array]:
         """Observables per row, ``{name: (n,)}``."""
         return {name: np.array(x) for name, x in self.solver.values.items()}
 
-    def interpolate(self, y, times):
+    def interpolate(self, y: Array, times: Array) -> Array:
         """A scalar, given on the first rows, at any times up to the last of them."""
         return self.solver.clock.interpolate(self.t[: len(y)], y, times)
 
-    def functions(self, n):
+    def functions(self, n: int) -> tuple[Any, Any]:
         """(C, R) on the first n rows as callables."""
         t = self.t[:n].copy()
         return LogTwoTime(self.solver, 0, t, t), LogTwoTime(self.solver, 1, t, t)
 
     @property
-    def progress(self):
+    def progress(self) -> tuple[float, str]:
         """(fraction of the way in log t, label)."""
         fraction = math.log1p(float(self.t[-1])) / math.log1p(self.t_max)
         return min(fraction, 1.0), "solve" if self.final else "pilot"
@@ -898,7 +902,7 @@ class LogRun(Run):
                 out[name][k] = np.abs(pilot.history.values(name, k)[::3] - x).max() / gain
         return out
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Numbers about the run."""
         run = self.solver
         journal = np.array(run.journal).reshape(-1, 5)
@@ -942,7 +946,7 @@ class LogRun(Run):
 
     # --- checkpoint ----------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Plain data from which ``restore`` continues bit for bit."""
         return {
             "solver": self.solver.state(),
@@ -953,7 +957,7 @@ class LogRun(Run):
             "pilot_failure": np.frombuffer(self.pilot_failure.encode(), dtype=np.uint8),
         }
 
-    def restore(self, state):
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a run with the same arguments."""
         self.final, self.finished = bool(state["final"]), bool(state["finished"])
         self.seconds = float(state["seconds"])

@@ -5,6 +5,7 @@ work is one pass over both triangles per step, 4/3 T^3 flops for T steps.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from .. import _check
 from .._plain import about
+from .._typing import Array
 from ..equations import RecursionEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, usable_threads
@@ -79,8 +81,8 @@ class RecursionRun(Run):
     block = 1  # the points between iterations are on straight lines
     final = True
 
-    def __init__(self, integrator, equations, steps):
-        from .. import _recursion as kernel
+    def __init__(self, integrator: Any, equations: Any, steps: int) -> None:
+        from .. import _recursion as kernel  # type: ignore[attr-defined]  # compiled
 
         need, have = memory(steps), available_memory()
         if need > have:
@@ -105,13 +107,13 @@ class RecursionRun(Run):
         self._t = np.arange(steps + 1, dtype=float)
 
     @property
-    def finished(self):
+    def finished(self) -> bool:  # type: ignore[override]  # follows from the solver
         """Whether the last iterate is known, with its mu, or the run was ended."""
-        from .. import _recursion as kernel
+        from .. import _recursion as kernel  # type: ignore[attr-defined]  # compiled
 
         return self.stopped or (self.solver.done == self.steps + 1 and self.solver.status == kernel.OK)
 
-    def advance(self):
+    def advance(self) -> None:
         """Take some steps, a few milliseconds of work.
 
         A failure is raised one call later if there were steps before it, so that the driver sees
@@ -124,7 +126,7 @@ class RecursionRun(Run):
             self._raise(status)
 
     def _raise(self, status):
-        from .. import _recursion as kernel
+        from .. import _recursion as kernel  # type: ignore[attr-defined]  # compiled
 
         t = self.size - 1
         if status == kernel.DIVERGED:
@@ -138,21 +140,21 @@ class RecursionRun(Run):
                 time=t,
             )
 
-    def end_stage(self):
+    def end_stage(self) -> None:
         """Stop here (terminal event)."""
         self.stopped = True
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of known iterates."""
         return self.solver.done
 
     @property
-    def t(self):
+    def t(self) -> Array:
         """Known iterations."""
         return self._t[: self.size]
 
-    def scalars(self):
+    def scalars(self) -> dict[str, Array]:
         """Observables per iteration, ``{name: (n,)}`` (docs/equations.md)."""
         n, s, eq = self.size, self.solver, self.equations
         out = {"m": s.m[:n], "mu": s.mu[:n], "energy": s.energy[:, :n].sum(axis=0)}
@@ -171,7 +173,7 @@ class RecursionRun(Run):
             out["time"] = eq.time[:n]
         return out
 
-    def functions(self, n):
+    def functions(self, n: int) -> tuple[Any, Any]:
         """C and R on the first n iterates."""
         t, size = self.t[:n].copy(), n * (n + 1) // 2
         C, R = self.solver.C[:size], self.solver.R[:size]
@@ -179,11 +181,11 @@ class RecursionRun(Run):
         return C, TwoTime(t, t, R, linear_blocks(R, n, symmetric=False), self.block)
 
     @property
-    def progress(self):
+    def progress(self) -> tuple[float, str]:
         """(fraction of the work, label)."""
         return ((self.size - 1) / self.steps) ** 3, "solve"
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Numbers about the run."""
         return {
             "integrator": repr(self.integrator),
@@ -197,7 +199,7 @@ class RecursionRun(Run):
 
     # --- checkpoint ----------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Plain data from which ``restore`` continues bit for bit."""
         return {
             "finished": int(self.finished),
@@ -207,7 +209,7 @@ class RecursionRun(Run):
             "solver": {**self.solver.state(), "t": float(self.t[-1])},
         }
 
-    def restore(self, state):
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a run with the same arguments."""
         if not np.array_equal(self._schedules, state["schedules"]):
             raise ValueError("dynamics: the schedule is not that of the checkpoint, its values differ")

@@ -19,10 +19,11 @@ import numpy as np
 
 from .. import _check
 from .._plain import about
+from .._typing import Array
 from ..equations import PathEquations
 from ..errors import SolverError
 from ..machine import available_memory, usable_threads
-from ..solution import PANEL, TwoTime, linear_blocks, local_polynomial
+from ..solution import PANEL, KeptPaths, TwoTime, linear_blocks, local_polynomial
 from .base import Integrator, Interpolation, Run
 from .directions import MINIMAL_TOL, Paths
 from .trajectories import Extrapolated, Iterations
@@ -153,7 +154,7 @@ class SampledPaths(Integrator):
     def grid(self, equations: PathEquations, duration: float) -> tuple[float, int]:
         """(time step, number of steps) of the solution."""
         if equations.discrete:
-            return 1.0, duration
+            return 1.0, int(duration)
         panels = math.ceil(duration / (PANEL * (self.dt or self._default_dt(equations))) * (1 - 1e-12))
         return duration / (PANEL * panels), PANEL * panels
 
@@ -190,13 +191,15 @@ class PathsRun(Run):
 
     final = True
 
-    def __init__(self, settings, equations, duration):
+    def __init__(self, settings: Any, equations: Any, duration: float) -> None:
         self.integrator, self.equations = settings, equations
         self._check_options()
         self.dt, self.steps = settings.grid(equations, duration)
         self.block = 1 if equations.discrete else PANEL
         self._check_memory()
-        self.seconds, self.stopped, self._error, self._two_time_errors = 0.0, False, None, {}
+        self.seconds, self.stopped = 0.0, False
+        self._error: Any = None
+        self._two_time_errors: dict[str, Array] = {}
         seeds = np.random.SeedSequence(settings.seed).spawn(settings.scrambles)
         rank = settings.rank(equations, self.steps)
         kind, step = (Iterations, self.steps) if equations.discrete else (Extrapolated, self.dt)
@@ -231,21 +234,21 @@ class PathsRun(Run):
             )
 
     @property
-    def finished(self):
+    def finished(self) -> bool:  # type: ignore[override]  # follows from the scrambles
         """Whether the last iterate is known, or the run was ended."""
         return self.stopped or self.size == self.steps + 1
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of known times; whole panels of them."""
         return (min(len(scramble.records) for scramble in self.solver) - 1) // self.block * self.block + 1
 
     @property
-    def t(self):
+    def t(self) -> Array:
         """Known times."""
         return self._t[: self.size]
 
-    def advance(self):
+    def advance(self) -> None:
         """Take some steps, about a tenth of a second of work.
 
         A failure is raised one call later if there were steps before it, so that the driver sees
@@ -280,14 +283,14 @@ class PathsRun(Run):
     def _largest_share(self):
         return max((scramble.paths.share, scramble.paths.shared_at) for scramble in self.solver)
 
-    def end_stage(self):
+    def end_stage(self) -> None:
         """Stop here (terminal event)."""
         self.stopped = True
 
     def _of_scrambles(self, name, n):
         return np.array([scramble.value(name, n) for scramble in self.solver])
 
-    def scalars(self):
+    def scalars(self) -> dict[str, Array]:
         """Means over the scrambles, ``{name: (n,)}`` (docs/equations.md)."""
         n, eq = self.size, self.equations
         out = {name: self._of_scrambles(name, n).mean(axis=0) for name in eq.names if name != "time"}
@@ -295,7 +298,7 @@ class PathsRun(Run):
             out["time"] = eq.time[:n]
         return out
 
-    def functions(self, n):
+    def functions(self, n: int) -> tuple[Any, Any]:
         """C and R (None if it was not asked for) on the first n times."""
         self._two_time_errors = {}
         whole = -(-(n - 1) // self.block) * self.block + 1  # the last panel is continued beyond n
@@ -310,7 +313,8 @@ class PathsRun(Run):
 
     def _two_time(self, name, squares, n):
         """Mean of square arrays that come one by one, on n times; its standard error is kept."""
-        mean = scatter = 0.0
+        mean: Any = 0.0
+        scatter: Any = 0.0
         for count, square in enumerate(squares, 1):
             gap = square - mean
             mean = mean + gap / count
@@ -325,7 +329,7 @@ class PathsRun(Run):
         blocks = np.array([mean[panel, panel] for panel in panels])  # smooth across the diagonal
         return TwoTime(t, t, packed, blocks, PANEL)
 
-    def stderr(self, n):
+    def stderr(self, n: int) -> dict[str, Array]:
         """Standard errors at the first n times, those of C and R as lower-triangular arrays."""
         count = len(self.solver)
         if count == 1:
@@ -335,16 +339,16 @@ class PathsRun(Run):
             out = {k: self._of_scrambles(k, n).std(axis=0, ddof=1) / math.sqrt(count) for k in names}
         return out | self._two_time_errors
 
-    def kept_paths(self, n):
+    def kept_paths(self, n: int) -> list[KeptPaths] | None:
         """The paths of every scramble, or None."""
         return [scramble.keep(n) for scramble in self.solver] if self.integrator.keep_paths else None
 
     @property
-    def progress(self):
+    def progress(self) -> tuple[float, str]:
         """(fraction of the work, label)."""
         return (self.size - 1) / self.steps, "solve"
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Numbers about the run."""
         share, at = self._largest_share()
         first = self.solver[0].paths.kernel
@@ -370,7 +374,8 @@ class PathsRun(Run):
         """Estimated error of the step, before extrapolation: of m relative, of the others absolute."""
         n, out = self.size, {}
         for name in self.equations.names:
-            error = np.abs(np.mean([s.difference(name, n) for s in self.solver], axis=0)) / 3
+            differences = [s.difference(name, n) for s in self.solver if isinstance(s, Extrapolated)]
+            error = np.abs(np.mean(differences, axis=0)) / 3
             if name == "m":
                 error = error / np.maximum(np.abs(self._of_scrambles("m", n).mean(axis=0)), 1e-300)
             out[name] = float(error.max())
@@ -378,7 +383,7 @@ class PathsRun(Run):
 
     # --- checkpoint ----------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Plain data from which ``restore`` continues bit for bit."""
         return {
             "finished": int(self.finished),
@@ -387,7 +392,7 @@ class PathsRun(Run):
             "solver": {"t": float(self.t[-1]), "scrambles": [scramble.state() for scramble in self.solver]},
         }
 
-    def restore(self, state):
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a run with the same arguments."""
         self.seconds, self.stopped = float(state["seconds"]), bool(state["finished"])
         for scramble, data in zip(self.solver, state["solver"]["scrambles"], strict=True):

@@ -22,6 +22,7 @@ import numpy as np
 
 from .. import _check
 from .._plain import about
+from .._typing import Array
 from ..equations import TwoTimeEquations, taylor
 from ..errors import SolverError
 from ..machine import available_memory, instruction_set, usable_threads
@@ -187,17 +188,17 @@ class UniformRun(Run):
 
     block = PANEL
 
-    def __init__(self, integrator, equations, t_max):
+    def __init__(self, integrator: Any, equations: Any, t_max: float) -> None:
         self.integrator = integrator
         self.equations = equations
         self.t_max = t_max
-        self.stages = []  # finished stages of the present grid
-        self.error = None
+        self.stages: list[Any] = []  # finished stages of the present grid
+        self.error: Any = None
         self.refinements = 0
         self.finished = False
         self.stage = 0
         self.seconds = 0.0
-        self.solver = None
+        self.solver: Any = None
         self.max_rate = 2.0**integrator.order  # the fastest convergence under halving that is believed
         self._aim(integrator.dt or _first_step(equations, t_max, integrator.rtol))
 
@@ -248,7 +249,7 @@ class UniformRun(Run):
         return self.levels[min(len(self.stages), len(self.levels) - 1)]
 
     @property
-    def final(self):
+    def final(self) -> bool:  # type: ignore[override]  # follows from the level
         """Whether the present stage is meant to be the result."""
         return self.level == 0
 
@@ -286,7 +287,7 @@ class UniformRun(Run):
         """Of the implicit equations of a panel: far below the error aimed at."""
         return 1e-13 if self.integrator.dt else max(1e-14, 1e-4 * self.integrator.rtol)
 
-    def advance(self):
+    def advance(self) -> None:
         """Solve one panel; at the end of a stage decide what comes next."""
         from .. import _uniform
 
@@ -324,7 +325,7 @@ class UniformRun(Run):
             return ""
         return f", |x|^2/N = {norm:.3g} (the penalty may be too weak to hold it)"
 
-    def end_stage(self):
+    def end_stage(self) -> None:
         """The present stage is complete (end of the grid or a terminal event)."""
         level = self.level
         self.stages.append(Summary(self, self.stages[-1] if self.stages else None))
@@ -386,17 +387,17 @@ class UniformRun(Run):
     # --- what the driver reads -----------------------------------------------------------
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of solved times, those beyond t_max not counted."""
         n = self.solver.steps_done + 1
         return int(np.searchsorted(self.solver.t[:n], self.t_max * (1 + 1e-12), side="right"))
 
     @property
-    def t(self):
+    def t(self) -> Array:
         """Solved times up to t_max."""
         return self.solver.t[: self.size]
 
-    def scalars(self):
+    def scalars(self) -> dict[str, Array]:
         """Observables per step, ``{name: (n,)}``; energies of the channels included."""
         n = self.size
         out = {"m": self.solver.m[:n], "mu": self.solver.mu[:n]}
@@ -416,19 +417,21 @@ class UniformRun(Run):
         size, panels, s = n * (n + 1) // 2, -(-(n - 1) // 6), self.solver
         return (s.C[:size], s.blocks_C[:panels]), (s.R[:size], s.blocks_R[:panels])
 
-    def functions(self, n):
+    def functions(self, n: int) -> tuple[Any, Any]:
         """C and R on the first n times."""
         t = self.t[:n].copy()
         if n == 1:  # it failed at once: there is no panel
-            return [linear(t, np.full((1, 1), packed[0])) for packed, _ in self.two_time(1)]
-        return [TwoTime(t, t, *data, self.block) for data in self.two_time(n)]
+            C, R = (linear(t, np.full((1, 1), packed[0])) for packed, _ in self.two_time(1))
+        else:
+            C, R = (TwoTime(t, t, packed, blocks, self.block) for packed, blocks in self.two_time(n))
+        return C, R
 
     @property
-    def progress(self):
+    def progress(self) -> tuple[float, str]:
         """(fraction of the work of this stage, label)."""
         return (self.solver.done / self.solver.panels) ** 3, "solve" if self.final else "pilot"
 
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Numbers about the run."""
         out = {
             "integrator": repr(self.integrator),
@@ -452,7 +455,7 @@ class UniformRun(Run):
 
     # --- checkpoint ----------------------------------------------------------------------
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Plain data from which ``restore`` continues bit for bit."""
         return {
             "dt": self.grid.step,
@@ -467,7 +470,7 @@ class UniformRun(Run):
             "solver": {**self.solver.state(), "t": float(self.t[-1])},
         }
 
-    def restore(self, state):
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a run with the same arguments."""
         self.grid = Grid(self.equations, self.t_max, float(state["dt"]), self.integrator.dt is not None)
         self.levels = [int(level) for level in state["plan"]]
@@ -528,7 +531,7 @@ class Summary:
         i = int(np.argmax(speed))
         return float(relative_error * m[i] / speed[i]) if speed[i] > 0 else None
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "t": self.t,

@@ -705,8 +705,7 @@ def _best_overlap(field, kind, low, high):
     near_one = 1 - np.geomspace(1e-14, 0.5, 1000)
     half = np.concatenate([near_zero, near_one, np.linspace(0.0, 1.0, 1001)])
     grid = np.unique(np.clip(np.concatenate([half, -half]), low, high))
-    candidates = [low, high, np.clip(0.0, low, high), *_tops(field, kind, grid)]
-    candidates = np.sort(candidates)[::-1]
+    candidates = np.sort([low, high, np.clip(0.0, low, high), *_tops(field, kind, grid)])[::-1]
     value, curvature = _evaluate(field, candidates, None, None, kind)
     rounding = 1e-28 * (1 + field.Q1)  # of the complexity of isolated minima, 0; it is of second order
     first = np.flatnonzero(value >= value.max() - rounding)

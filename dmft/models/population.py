@@ -12,7 +12,7 @@ LABEL_RANGE = 8.5  # standard deviations: the rest weighs 2e-17
 PREDICTION_NODES = 16
 
 
-def population_loss(model: Any, m: float, q: float) -> float:
+def population_loss(model: Any, m: Any, q: Any) -> Any:
     """Expected loss of a fresh measurement for weights of overlap m and squared norm q per d.
 
     Given the label y, which has variance 1 + noise, the prediction h is Gaussian with mean
@@ -40,7 +40,7 @@ def population_loss(model: Any, m: float, q: float) -> float:
     return expectation(model, model.loss_function.value, m, q)
 
 
-def expectation(model: Any, function: Callable[[Any, Any], Any], m: float, q: float) -> float:
+def expectation(model: Any, function: Callable[[Any, Any], Any], m: Any, q: Any) -> Any:
     """Mean of a function of (h, y) over a fresh measurement."""
     m, q = np.broadcast_arrays(np.asarray(m, dtype=float), np.asarray(q, dtype=float))
     y, probability = _labels(model.noise)

@@ -73,7 +73,7 @@ class PhaseRetrieval(Model):
             if self.a is not None:
                 raise ValueError(f"a = {self.a!r} is not allowed beside loss = {self.loss!r}")
             object.__setattr__(self, "a", getattr(self.loss, "a", None))
-            object.__setattr__(self, "loss", self.loss.kind)
+            object.__setattr__(self, "loss", type(self.loss).kind)
         self._check_loss()
         if isinstance(self.loss, str):
             object.__setattr__(self, "a", getattr(self.loss_function, "a", None))

@@ -210,7 +210,7 @@ def _follow(stop):
     while True:
         os.kill(os.getpid(), signal.SIGUSR1)  # again and again: a point may just be starting
         time.sleep(POLL)
-        if not multiprocessing.parent_process().is_alive() and not _busy:
+        if not multiprocessing.parent_process().is_alive() and not _busy:  # type: ignore[union-attr]  # there is one
             os._exit(1)
 
 
@@ -222,7 +222,7 @@ def in_worker(work, i):
         return work(i)
     finally:
         _busy = False
-        if not multiprocessing.parent_process().is_alive():  # nobody to tell
+        if not multiprocessing.parent_process().is_alive():  # type: ignore[union-attr]  # there is one; nobody to tell
             os._exit(1)
 
 
@@ -238,7 +238,7 @@ class Pool:
         self.workers = workers
         self.context = multiprocessing.get_context("spawn")  # forked processes cannot use OpenMP and hold open files
         self.receiver, self.sender = self.context.Pipe(duplex=False)
-        self.executor = None
+        self.executor: Any = None
         # the helper process of multiprocessing does not know what to do with the signals of a Slurm step
         old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         resource_tracker.ensure_running()
@@ -269,7 +269,8 @@ class Pool:
     def outcomes(self, work, points, stopping):
         """Compute points; yields outcomes as they come and None while waiting."""
         self.start()
-        queue, suspects, crashes, running = deque(points), deque(), Counter(), {}
+        queue, suspects = deque(points), deque[Any]()
+        crashes, running = Counter[Any](), dict[Any, Any]()
         stopped = False
         while running or ((queue or suspects) and not stopped):
             if stopping() and not stopped:
@@ -330,7 +331,7 @@ def on_executor(executor):
     """On anything that has submit(f, *args).result()."""
 
     def outcomes(work, points, stopping):
-        queue, outstanding = deque(points), []
+        queue, outstanding = deque(points), list[Any]()
         try:
             while queue or outstanding:
                 while queue and len(outstanding) < OUTSTANDING and not stopping():
@@ -472,7 +473,8 @@ class Runner:
         self.scan, self.store, self.own, self.seconds, self.work, self.meter = scan, store, own, seconds, work, meter
         self.watch = Watch()
         self.alarm = Alarm(self.watch, work.deadline - time.time())
-        self.computed, self.failed, self.stopped, self.left = 0, 0, "", 0
+        self.computed, self.failed, self.stopped = 0, 0, ""
+        self.left: set[int] = set()
 
     def __enter__(self):
         global _watch

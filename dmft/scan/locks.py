@@ -9,12 +9,13 @@ import fcntl
 import os
 import threading
 from collections import Counter
+from typing import Any
 
 PRESENCE, PLAN, POINTS = 0, 1, 2  # bytes: shared by all runners; for whoever writes the plan; from here on, the points
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # e.g. a network file system without locks
 
-_files = {}  # open while the process holds a lock: closing one would drop them all
-_held = Counter()  # {(path, byte): by how many threads}
+_files: dict[Any, Any] = {}  # open while the process holds a lock: closing one would drop them all
+_held: Counter[Any] = Counter()  # {(path, byte): by how many threads}
 _guard = threading.RLock()
 
 

@@ -10,7 +10,8 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -164,7 +165,8 @@ def make_point(section, simulated, kept):
     model, dynamics = parts["model"].value, parts["dynamics"].value
     evolves = dynamics.state_evolution and not simulated
     parts["run"] = section("run", Part.by(_evolution if evolves else _run))
-    cls, settings = EvolutionPoint, None
+    cls: type[Point] = EvolutionPoint
+    settings = None
     if simulated:
         cls, settings = SimulationPoint, section("simulation", Part.by(_simulation, _same_numbers))
         parts["simulation"] = settings
@@ -196,9 +198,13 @@ class Point:
     """
 
     arguments: dict
-    settings: object
+    settings: Any
     parameters: str
     kept: Kept
+
+    names: ClassVar[Any]  # of the scalars: of every kind of point, as the next two
+    cost: ClassVar[Any]
+    solution: ClassVar[Any]
 
     @property
     def id(self):
@@ -342,7 +348,7 @@ class UninterruptedPoint(Point):
         t = solution.t
         for event in self.events:
             y = solution.scalars[event.name]
-            found = find_crossings(t, y, event.level, lambda x, y=y: np.interp(x, t, y), event.direction)
+            found = find_crossings(t, y, event.level, partial(np.interp, xp=t, fp=y), event.direction)
             solution.events += [Occurrence(event, *at) for at in found]
         return super()._observed(solution, status)
 

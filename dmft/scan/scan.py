@@ -189,6 +189,6 @@ class Scan(Plan):
         ScanError
             If worker processes do not start, or the plan is replaced meanwhile.
         """
-        options = {"tasks": tasks, "task": task, "of": of, "time_limit": time_limit, "every": every}
+        options: dict[str, Any] = {"tasks": tasks, "task": task, "of": of, "time_limit": time_limit, "every": every}
         options |= {"workers": workers, "executor": executor, "retry": retry, "update": update, "progress": progress}
         return run(self, directory, **options)

@@ -12,6 +12,7 @@ import platform
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ class Store:
         self.points = self.directory / "points"
         self.locks = Locks(self.directory / "lock")
         self.packs = {}  # what was read from packs, which never change: {name: (ids, status)}
-        self.packed = ((), *NOBODY)  # names of the packs, ids of all finished and all failed points in them
+        self.packed: Any = ((), *NOBODY)  # names of the packs, ids of all finished and all failed points in them
 
     # --- places
 
@@ -335,7 +336,7 @@ class Store:
 
     def messages(self, ids):
         """Messages of those points that failed: {id: message}."""
-        out = {}
+        out: dict[bytes, bytes] = {}
         for table in self.tables((FAILED,)):
             failed = table.status == STATUS["failed"]
             out.update(zip(table.ids[failed], table.texts["message"][failed], strict=True))

@@ -226,7 +226,8 @@ class MessagePassing:
         if estimator == "bayes":
             m0 = sample.overlap(self.x)
             self.x = m0 * sample.signal + math.sqrt(sample.n * m0 * (1 - m0)) * sample.across
-        self.before, self.V = np.zeros(sample.n), 0.0
+        self.before = np.zeros(sample.n)
+        self.V: Any = 0.0
         self.force, self.energies = sample.force(self.x)
 
     def step(self):

@@ -77,7 +77,7 @@ class Setup:
     def run(self, seed, tick):
         """One sample: the scalars by name and C on the recorded times."""
         path = np.empty((len(self.t), self.N))
-        rows = []
+        rows: list[dict[str, float]] = []
         with np.errstate(over="ignore", invalid="ignore"):  # found by the checks
             stepper = self.stepper(seed)
             for i in range(self.steps + 1):
@@ -156,13 +156,13 @@ def _default_dt(model, t_max, stiffness):
     return min(limits)
 
 
-def _discrete_grid(steps, records):
+def _discrete_grid(steps: Any, records: int) -> tuple[float, np.ndarray, np.ndarray]:
     """Step 1, recorded steps (multiples of a stride, and the last), their numbers as times."""
     recorded = np.append(np.arange(0, steps, math.ceil(steps / (records - 1))), steps)
     return 1.0, recorded, recorded.astype(float)
 
 
-def _continuous_grid(t_max, dt, records):
+def _continuous_grid(t_max: Any, dt: float, records: int) -> tuple[float, np.ndarray, np.ndarray]:
     """Time step that divides the recording interval, recorded steps, their times."""
     interval = t_max / (records - 1)
     stride = math.ceil(interval / dt * (1 - 1e-12))

@@ -73,7 +73,7 @@ def find_crossings(
     t: Array,
     y: Array,
     level: float,
-    interpolate: Callable[[Array], Array],
+    interpolate: Callable[[Array], Any],
     direction: int = 0,
     start: int = 0,
     ended: bool = True,

@@ -193,7 +193,7 @@ class Solution:
             raise ValueError(f"lookahead is not defined for {self.dynamics!r}")
         if self.R is None and "N" in self.stats:
             raise ValueError("a simulation has no response: use lookahead of the solution of solve")
-        if self.R is None or not self.R.complete:
+        if self.C is None or self.R is None or not self.R.complete:
             raise ValueError("lookahead needs all rows of C and R: those of solve without save_at")
         n = len(self.t)
         b = self.dynamics.lookahead(n)

@@ -192,9 +192,9 @@ def triangle_points(t: ArrayLike, s: ArrayLike, rows: Array, complete: bool) -> 
 
     ``rows`` are its stored times; t must be one of them unless it is ``complete``.
     """
-    t, s = np.broadcast_arrays(np.asarray(t, dtype=float), np.asarray(s, dtype=float))
-    shape, end = t.shape, rows[-1]
-    t, s = t.ravel(), s.ravel()
+    given = np.broadcast_arrays(np.asarray(t, dtype=float), np.asarray(s, dtype=float))
+    shape, end = given[0].shape, rows[-1]
+    t, s = given[0].ravel(), given[1].ravel()
     if not (np.all(np.isfinite(t)) and np.all(np.isfinite(s))):
         raise ValueError("t and s must be finite")
     off = np.abs(rows[_nearest(rows, t)] - t) > 1e-9 * np.maximum(1.0, t)
@@ -207,8 +207,8 @@ def triangle_points(t: ArrayLike, s: ArrayLike, rows: Array, complete: bool) -> 
     if np.any(bad):
         i = np.flatnonzero(bad)[0]
         raise ValueError(f"(t, s) = ({t[i]}, {s[i]}) is outside 0 <= s <= t <= {end}")
-    t = np.minimum(t, end)
-    return t, np.minimum(s, t), shape
+    inside: Array = np.minimum(t, end)
+    return inside, np.minimum(s, inside), shape
 
 
 def _nearest(rows, t):

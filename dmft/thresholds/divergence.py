@@ -206,13 +206,13 @@ def escape_threshold(
     runs = Runs(model, dynamics, over, t_max, steps, integrator, event, seed)
     if runs.target[0] == "initial":
         raise ValueError(f"over = {over!r} is not allowed: there is no threshold in m0; use dmft.threshold")
-    values, starts = _axis("values", values), _starts(runs, m0)
-    exponent, scale = checked_law(exponent, scale, values)
-    if len(values) < _needed(exponent):
+    points, starts = _axis("values", values), _starts(runs, m0)
+    exponent, scale = checked_law(exponent, scale, points)
+    if len(points) < _needed(exponent):
         raise ValueError(f"values = {values!r} is not allowed: give at least {_needed(exponent)} values")
-    for x in values:
+    for x in points:
         runs.pair(x)  # refuses what is out of range
-    grid = [(x, start) for x in values for start in starts]
+    grid = [(x, start) for x in points for start in starts]
     meter, done = progress_meter.make(progress), []
     try:
         for i, (x, start) in enumerate(grid):
@@ -226,7 +226,7 @@ def escape_threshold(
     return escape_fit(x, times, None if starts == [0.0] else start, exponent=exponent, scale=scale)
 
 
-def _starts(runs, m0):
+def _starts(runs: Runs, m0: ArrayLike) -> list[float]:
     """Distinct m0: positive, or a single 0 where the event can occur from there."""
     starts = _axis("m0", m0, low=0, high=1)
     if 0.0 in starts:
@@ -241,7 +241,7 @@ def _needed(exponent):
     return 5 if exponent is None else 4
 
 
-def _axis(name, values, **bounds):
+def _axis(name: str, values: ArrayLike, **bounds: float) -> list[float]:
     """Distinct numbers within bounds as a list."""
     array = _array(name, values).ravel()
     if array.size == 0 or np.unique(array).size < array.size:
@@ -249,7 +249,7 @@ def _axis(name, values, **bounds):
     return [_check.real(name, x, **bounds) for x in array.tolist()]
 
 
-def _array(name, values):
+def _array(name: str, values: ArrayLike) -> Array:
     try:
         return np.asarray(values, dtype=float)
     except (TypeError, ValueError):
@@ -367,7 +367,7 @@ def _broadcast(x, escape_time, m0):
     return x, t, None if m0 is None else start
 
 
-def _points(x, t, m0, skip=0):
+def _points(x: Array, t: Array, m0: Array | None, skip: int = 0) -> tuple[Array, Array]:
     """(x, t) of the points to fit, ``inf`` included: escape times, or growth times where there are several m0.
 
     The latter between the two smallest m0 after the first ``skip``.
@@ -417,7 +417,7 @@ def _rank_correlation(a, b):
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     ranks = [np.unique(values, return_inverse=True)[1] for values in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _scaled(x, scale):
@@ -493,7 +493,7 @@ class Profile:
         """Profile interval of nu: the extremes over the confidence region of (x_c, nu)."""
         if self.exponent is not None:
             return (self.exponent, self.exponent)
-        u = np.linspace(*ends, 200)
+        u = np.linspace(ends[0], ends[1], 200)
         _, nu, square, _ = self.law(u)
         half = np.sqrt(np.maximum(level - self.rss(u), 0.0) / square)
         return (float(np.min(nu - half)), float(np.max(nu + half)))
@@ -512,13 +512,14 @@ def _fit(side, x, t, exponent, scale, data):
     if not EXPONENTS[0] <= nu <= EXPONENTS[1]:
         raise NoDivergenceError(f"the exponent {nu:.3g} lies outside {EXPONENTS[0]:g} to {EXPONENTS[1]:g}")
     _refuse_residuals(residuals, profile.y)
+    interval = [profile.value(end) for end in ends]
     return EscapeFit(
         profile.value(u),
-        tuple(sorted(map(profile.value, ends))),
+        (min(interval), max(interval)),
         _drift(profile, u),
         _m0_drift(profile, u, data),
         float(nu),
-        tuple(map(float, profile.exponents(ends, level))),
+        profile.exponents(ends, level),
         math.exp(constant),
         _rms(residuals),
         len(x),
@@ -568,7 +569,7 @@ def _m0_drift(profile, u, data):
     m0 = data[2]
     if m0 is None or np.unique(m0).size < 3:
         return None
-    x, t = _points(*data, skip=1)
+    x, t = _points(data[0], data[1], m0, skip=1)
     same = np.isin(x, profile.x) & np.isfinite(t)
     if np.count_nonzero(same) <= profile.parameters:
         return None
