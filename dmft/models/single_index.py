@@ -55,7 +55,7 @@ class PhaseRetrieval(Model):
     """
 
     alpha: float = field(metadata=about("measurements per unknown", symbol=r"$\alpha$"))
-    loss: str | Any = field(default="quartic", metadata=about("loss of one measurement", nested=Loss))
+    loss: Any = field(default="quartic", metadata=about("loss of one measurement", nested=Loss))
     a: float | None = field(default=None, metadata=about("parameter of the normalized loss", unset=Normalized.a))
     noise: float = field(default=0.0, metadata=about("variance of the noise of the measurements"))
     constraint: Constraint = field(
@@ -73,7 +73,7 @@ class PhaseRetrieval(Model):
             if self.a is not None:
                 raise ValueError(f"a = {self.a!r} is not allowed beside loss = {self.loss!r}")
             object.__setattr__(self, "a", getattr(self.loss, "a", None))
-            object.__setattr__(self, "loss", type(self.loss).kind)
+            object.__setattr__(self, "loss", self.loss.kind)
         self._check_loss()
         if isinstance(self.loss, str):
             object.__setattr__(self, "a", getattr(self.loss_function, "a", None))
