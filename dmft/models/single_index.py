@@ -55,7 +55,7 @@ class PhaseRetrieval(Model):
     """
 
     alpha: float = field(metadata=about("measurements per unknown", symbol=r"$\alpha$"))
-    loss: Any = field(default="quartic", metadata=about("loss of one measurement", nested=Loss))
+    loss: str | Any = field(default="quartic", metadata=about("loss of one measurement", nested=Loss))
     a: float | None = field(default=None, metadata=about("parameter of the normalized loss", unset=Normalized.a))
     noise: float = field(default=0.0, metadata=about("variance of the noise of the measurements"))
     constraint: Constraint = field(
@@ -69,11 +69,12 @@ class PhaseRetrieval(Model):
     def __post_init__(self) -> None:
         object.__setattr__(self, "alpha", _check.real("alpha", self.alpha, above=0))
         object.__setattr__(self, "noise", _check.real("noise", self.noise, low=0))
-        if type(self.loss) in _named().values():  # known by its name
+        loss: Any = self.loss
+        if type(loss) in _named().values():  # known by its name
             if self.a is not None:
-                raise ValueError(f"a = {self.a!r} is not allowed beside loss = {self.loss!r}")
-            object.__setattr__(self, "a", getattr(self.loss, "a", None))
-            object.__setattr__(self, "loss", self.loss.kind)
+                raise ValueError(f"a = {self.a!r} is not allowed beside loss = {loss!r}")
+            object.__setattr__(self, "a", getattr(loss, "a", None))
+            object.__setattr__(self, "loss", loss.kind)
         self._check_loss()
         if isinstance(self.loss, str):
             object.__setattr__(self, "a", getattr(self.loss_function, "a", None))
