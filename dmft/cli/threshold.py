@@ -205,6 +205,9 @@ def command_find(args):
 def find_problem(args):
     """Arguments that both searches share."""
     spec = find_spec(args)
+    for name, instead in (("events", "--event says what counts as success"), ("save_at", "only escape times are kept")):
+        if name in spec["run"]:
+            raise UsageError(f"--spec: run.{name} is not allowed: {instead}")
     problem = {k: v for k, v in specs.arguments(spec).items() if k not in ("save_at", "events")}
     start = problem.pop("start")
     problem["m0"] = start.m0 if args.m0 is None else args.m0[0] if args.bracket is not None else args.m0

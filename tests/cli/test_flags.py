@@ -249,3 +249,11 @@ def test_amp_names_the_models_it_knows(capsys):
     assert "of phase-retrieval" in text["--alpha"] and "of spiked-matrix-tensor" in text["--p"]
     assert main(["amp", *SPIKED, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["estimator"] == "bayes"
+
+
+@pytest.mark.parametrize("line", ["save_at = [1.0]", 'events = [{name = "m", level = 0.3}]'])
+def test_a_search_refuses_what_it_does_not_use(line, capsys):
+    Path("spec.toml").write_text(f"[run]\nt_max = 5.0\n{line}\n")
+    argv = ["threshold", "find", "--spec", "spec.toml", "--p", "3", "--deltap", "1", "--over", "delta2"]
+    assert main([*argv, "--bracket", "0.2", "1", "--m0", "0.1"]) == 2
+    assert f"--spec: run.{line.split()[0]} is not allowed" in capsys.readouterr().err
