@@ -188,7 +188,7 @@ def solve(
 
     Parameters
     ----------
-    model : SpikedMatrixTensor, MixedSpin or PhaseRetrieval
+    model : SpikedMatrixTensor, MixedSpin, PhaseRetrieval or a model of your own
     dynamics : Langevin, GradientFlow, UnderdampedLangevin, GradientDescent, HeavyBall or Nesterov
         For ``PhaseRetrieval`` GradientFlow, the three discrete ones or StochasticGradientDescent.
     t_max : float
