@@ -23,6 +23,25 @@ from ._typing import Array, Number
 from .dynamics import ESTIMATORS
 from .models import PhaseRetrieval, Sphere, SpikedMatrixTensor
 
+__all__ = [
+    "CriticalNoise",
+    "FixedPoint",
+    "Spinodal",
+    "StateEvolution",
+    "fixed_points",
+    "free_entropy",
+    "phase_retrieval_alpha",
+    "phase_retrieval_critical_noise",
+    "phase_retrieval_spinodals",
+    "phase_retrieval_weak_recovery",
+    "state_evolution",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 ROUNDING = np.finfo(float).eps
 SMALLEST = 1e-100  # noise of phase retrieval: no square or ratio overflows
 RESOLVED = 1e-25  # noise of the spiked model: below, fixed points are 1 up to rounding

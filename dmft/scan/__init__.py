@@ -6,3 +6,7 @@ from .gather import gather
 from .scan import Scan
 
 __all__ = ["Scan", "ScanStatus", "escape_fits", "gather", "status"]
+
+
+def __dir__() -> list[str]:
+    return __all__
