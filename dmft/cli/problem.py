@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING
 from pathlib import Path
 
-from ..dynamics import DYNAMICS, Langevin
+from ..dynamics import DYNAMICS, GradientDescent, Langevin
 from ..equations import family_of
 from ..files import spec as specs
 from ..integrators import INTEGRATORS, solvers
@@ -169,10 +169,11 @@ def implied_model(flags):
 
 
 def default_dynamics(kind):
-    """The dynamics of a kind of models where none is given: Langevin, or else the first that has equations."""
+    """The dynamics of a kind of models where none is given: Langevin, gradient descent, or the first with equations."""
     model = MODELS.get(str(kind))
     able = [] if model is None else [name for name, cls in DYNAMICS.items() if family_of(model, cls) is not None]
-    return able[0] if able and Langevin.kind not in able else Langevin.kind
+    usual = [name for name in (Langevin.kind, GradientDescent.kind, *able) if name in able]
+    return usual[0] if usual else Langevin.kind
 
 
 def merged_table(where, classes, file, flags, default, kept=()):
