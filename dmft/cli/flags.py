@@ -119,6 +119,11 @@ def family_of_value(parameter):
     return nested if is_family and float not in atoms(parameter.type) else None
 
 
+def has_short_form(parameter):
+    """Whether its kind stands for one of a family; parameters of the kind may then be beside it (a of a loss)."""
+    return str in atoms(parameter.type)
+
+
 def implied_kind(parameter, names):
     """The kind that is meant where only some parameters of a nested table are given: the default if it has them."""
     kinds = family_of_value(parameter).kinds
@@ -200,9 +205,10 @@ def add_table(group, table, classes, others=()):
             add_parameter(group, f"{table}.{name}", name, owners, classes)
             continue
         of_family = {kind: parameter for kind, parameter in owners.items() if family_of_value(parameter) is family}
-        text = help_of(of_family, classes) + implications(of_family, family, everything)
+        beside = everything if any(map(has_short_form, of_family.values())) else ()
+        text = help_of(of_family, classes) + implications(of_family, family, beside)
         add_flag(group, flag_of(name), f"{table}.{name}.kind", text, choices=list(family.kinds))
-        add_table(group, f"{table}.{name}", family.kinds, everything)
+        add_table(group, f"{table}.{name}", family.kinds, beside)
 
 
 def add_parameter(group, dest, name, owners, everyone):

@@ -15,7 +15,16 @@ from ..integrators import INTEGRATORS, solvers
 from ..models import MODELS
 from ..starts import STARTS, Overlap
 from .common import UsageError, crossing, number, number_list
-from .flags import add_table, atoms, family_of_value, flag_of, implied_kind, owners_of, parameters_of, tables_of
+from .flags import (
+    add_table,
+    family_of_value,
+    flag_of,
+    has_short_form,
+    implied_kind,
+    owners_of,
+    parameters_of,
+    tables_of,
+)
 
 ALTERNATIVES = {"run": ("t_max", "steps"), "integrator": ("dt", "rtol")}  # to give one of them replaces the other
 STEPS = ALTERNATIVES["integrator"]  # what chooses the steps of a continuous time
@@ -188,11 +197,6 @@ def merged_table(where, classes, file, flags, default, kept=()):
     }
     void = void_parameters(parameters, flags)
     return {**{name: x for name, x in valid.items() if name not in void}, **flags, **chosen, "kind": kind}
-
-
-def has_short_form(parameter):
-    """Whether its kind stands for one of a family; parameters of the kind may then be beside it (a of a loss)."""
-    return str in atoms(parameter.type)
 
 
 def merged_choice(where, parameter, file, flags):

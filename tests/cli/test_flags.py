@@ -258,3 +258,27 @@ def test_a_search_refuses_what_it_does_not_use(line, capsys):
     argv = ["threshold", "find", "--spec", "spec.toml", "--p", "3", "--deltap", "1", "--over", "delta2"]
     assert main([*argv, "--bracket", "0.2", "1", "--m0", "0.1"]) == 2
     assert f"--spec: run.{line.split()[0]} is not allowed" in capsys.readouterr().err
+
+
+def test_a_parameter_that_a_constraint_has_too(monkeypatch):
+    """Both have a flag: --strength is the constraint's, as ever."""
+
+    @dataclass(frozen=True)
+    class Strong(dmft.GaussianLandscape):
+        strength: float
+        constraint: Constraint = dmft.Sphere()
+        kind = "strong-of-these-tests"
+
+        @property
+        def coefficients(self):
+            return {3: self.strength}
+
+    try:
+        argv = ["solve", "--model", Strong.kind, "--model-strength", "0.5", "--constraint", "soft-sphere"]
+        assert main([*argv, "--strength", "3", "--t-max", "0.5", "--quiet", "-o", "run.h5"]) == 0
+        assert dmft.load("run.h5").model == Strong(0.5, dmft.SoftSphere(3.0))
+        spiked = ["solve", "--p", "3", "--delta2", "1", "--deltap", "1", "--strength", "3", "--t-max", "0.5"]
+        assert main([*spiked, "--quiet", "-o", "spiked.h5"]) == 0
+        assert dmft.load("spiked.h5").model.constraint == dmft.SoftSphere(3.0)
+    finally:
+        del MODELS[Strong.kind]
