@@ -266,7 +266,7 @@ def test_a_parameter_that_a_constraint_has_too(monkeypatch):
     @dataclass(frozen=True)
     class Strong(dmft.GaussianLandscape):
         strength: float
-        constraint: Constraint = dmft.Sphere()
+        constraint: Constraint = dmft.Sphere()  # noqa: RUF009  (frozen)
         kind = "strong-of-these-tests"
 
         @property
