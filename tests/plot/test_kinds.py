@@ -24,8 +24,12 @@ ROOM = Path(dmft.__file__).parent / "plot"
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
-    """Kinds of a test are forgotten."""
-    monkeypatch.setattr(register, "_known", {of: dict(known) for of, known in register._known.items()})
+    """Kinds of a test are forgotten, and those of other tests and examples are not seen."""
+    ours = {
+        of: {name: kind for name, kind in known.items() if kind.draw.__module__.startswith("dmft.")}
+        for of, known in register._known.items()
+    }
+    monkeypatch.setattr(register, "_known", ours)
 
 
 def figure_of(values):
