@@ -13,7 +13,6 @@ from dmft.cli import main
 from dmft.dynamics import DYNAMICS
 from dmft.equations.scalars import scalar
 from dmft.models import CONSTRAINTS, MODELS
-from dmft.plot import register
 from dmft.plot import scans as scan_plot
 from dmft.plot.words import symbol
 from dmft.thresholds.pairing import Line, line_of
@@ -25,11 +24,10 @@ ROOM = Path(dmft.__file__).parent / "plot"
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
     """Kinds of a test are forgotten, and those of other tests and examples are not seen."""
-    ours = {
-        of: {name: kind for name, kind in known.items() if kind.draw.__module__.startswith("dmft.")}
-        for of, known in register._known.items()
-    }
-    monkeypatch.setattr(register, "_known", ours)
+    room = dmft.plot.kinds.__globals__
+    ours = {"run": dmft.plot.KINDS, "scan": scan_plot.KINDS}
+    ours = {of: {name: room["_known"][of][name] for name in names} for of, names in ours.items()}
+    monkeypatch.setitem(room, "_known", ours)
 
 
 def figure_of(values):
